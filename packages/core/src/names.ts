@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Labels and annotations under `holdfast.agent/`: all of them, here. */
+
+/** Label on sandboxes and containers: the node's name. Together with {@link INSTANCE_LABEL} it proves ownership. */
+export const NODE_LABEL = "holdfast.agent/node";
+/** Label on sandboxes and containers: the instance id from the state folder. */
+export const INSTANCE_LABEL = "holdfast.agent/instance";
+/** Annotation on containers: milliseconds since the epoch at which the crash-loop back-off of this container was last raised, and its delay. */
+export const BACKOFF_ANNOTATION = "holdfast.agent/crash-loop-back-off";
+
+/** The kubelet's own keys. kubelet: pkg/kubelet/types/labels.go, kuberuntime/labels.go. */
+export const POD_NAME_LABEL = "io.kubernetes.pod.name";
+export const POD_NAMESPACE_LABEL = "io.kubernetes.pod.namespace";
+export const POD_UID_LABEL = "io.kubernetes.pod.uid";
+export const CONTAINER_NAME_LABEL = "io.kubernetes.container.name";
+export const CONTAINER_HASH_ANNOTATION = "io.kubernetes.container.hash";
+export const RESTART_COUNT_ANNOTATION = "io.kubernetes.container.restartCount";
+export const TERMINATION_MESSAGE_PATH_ANNOTATION = "io.kubernetes.container.terminationMessagePath";
+export const TERMINATION_MESSAGE_POLICY_ANNOTATION = "io.kubernetes.container.terminationMessagePolicy";
+export const POD_DELETION_GRACE_ANNOTATION = "io.kubernetes.pod.deletionGracePeriod";
+export const POD_TERMINATION_GRACE_ANNOTATION = "io.kubernetes.pod.terminationGracePeriod";
+export const PRE_STOP_HANDLER_ANNOTATION = "io.kubernetes.container.preStopHandler";
+export const CONTAINER_PORTS_ANNOTATION = "io.kubernetes.container.ports";
+
+/** kubelet: kubetypes.ConfigSourceAnnotationKey and its siblings. */
+export const CONFIG_SOURCE_ANNOTATION = "kubernetes.io/config.source";
+export const CONFIG_SEEN_ANNOTATION = "kubernetes.io/config.seen";
+export const CONFIG_HASH_ANNOTATION = "kubernetes.io/config.hash";
+export const CONFIG_MIRROR_ANNOTATION = "kubernetes.io/config.mirror";
