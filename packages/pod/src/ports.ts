@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * What pod workers and actions need from others, as narrow as it can be said. `apps/agent` fills these ports; tests fill them with
+ * `cri-fake` and small objects.
+ */
+import type { CriClient } from "@holdfast/cri";
+import type { Container, Pod, PodStatus } from "@holdfast/core/pod-types";
+import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
+
+/** The runtime calls that pod actions make. */
+export type PodRuntime = Pick<
+  CriClient,
+  | "runPodSandbox"
+  | "stopPodSandbox"
+  | "removePodSandbox"
+  | "podSandboxStatus"
+  | "listPodSandbox"
+  | "createContainer"
+  | "startContainer"
+  | "stopContainer"
+  | "removeContainer"
+  | "listContainers"
+  | "containerStatus"
+  | "execSync"
+  | "imageStatus"
+  | "pullImage"
+>;
+
+/** What the cache says of a pod. A failed look is part of the answer. */
+export interface CachedPodStatus {
+  readonly status: RuntimePodStatus;
+  readonly error: Error | undefined;
+}
+
+/** The PLEG's cache, read-only. kubelet: kubecontainer.Cache. */
+export interface PodCache {
+  get(uid: string): CachedPodStatus;
+  /**
+   * Waits for a look at the pod that began after `minTime` (monotonic). An exit entered from an event does not count as a look, but shows
+   * in the answer. A pod that is missing after a full relist newer than `minTime` answers with an empty status.
+   */
+  getNewerThan(uid: string, minTime: number, signal: AbortSignal): Promise<CachedPodStatus>;
+  /** Asks for a look at one pod soon. kubelet: RequestRelist. */
+  requestRelist(uid: string): void;
+}
+
+/** Where generated statuses go. One writer per pod: its worker. */
+export interface PodStatusPort {
+  /**
+   * Computes the API status from the runtime's, stores it and returns it.
+   * `podIsTerminal`: every container is down for good. kubelet: generateAPIPodStatus + SetPodStatus.
+   */
+  update(pod: Pod, runtime: RuntimePodStatus, options: PodStatusOptions): PodStatus;
+  get(uid: string): PodStatus | undefined;
+  /** The pod is gone: forget it. */
+  remove(uid: string): void;
+}
+
+/** What the worker knows beyond the runtime's status. */
+export interface PodStatusOptions {
+  readonly podIsTerminal: boolean;
+  /** Why a container does not run, by container name, from the last sync's start results. kubelet: reasonCache. */
+  readonly waitingReasons: ReadonlyMap<string, WaitingReason>;
+  /** Forces phase Failed with this reason (eviction, DeadlineExceeded, admission). */
+  readonly failed?: { readonly reason: string; readonly message: string };
+  /** Why the pod as a whole does not get on: shown as reason and message while Pending (network not ready, host port taken). */
+  readonly waiting?: WaitingReason;
+}
+
+/** A reason of the kubelet's list (CrashLoopBackOff, ErrImagePull ...) and its message. */
+export interface WaitingReason {
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** Node resources: cgroups of pods and what is told to the runtime about containers. Filled by `@holdfast/resource`. */
+export interface PodContainerManager {
+  /** Creates or updates the pod's cgroup; returns the name for `cgroup_parent`. kubelet: PodContainerManager.EnsureExists. */
+  ensureExists(pod: Pod): Promise<string>;
+  /** Kills what is left in it and removes it. Removing what is not there is fine. */
+  destroy(uid: string): Promise<void>;
+  /** UIDs of all pods that have a cgroup of ours. */
+  listPodUids(): Promise<readonly string[]>;
+  /** Resources of one container as the CRI takes them. */
+  containerResources(pod: Pod, container: Container): ContainerResources;
+}
+
+/** `LinuxContainerResources` of the CRI, as plain numbers. 0 means not set. */
+export interface ContainerResources {
+  readonly cpuPeriod: number;
+  readonly cpuQuota: number;
+  readonly cpuShares: number;
+  readonly memoryLimitInBytes: number;
+  readonly oomScoreAdj: number;
+  readonly cpusetCpus: string;
+  readonly cpusetMems: string;
+  readonly unified: Readonly<Record<string, string>>;
+}
+
+/** Volumes of pods. Filled by `@holdfast/volume`. */
+export interface PodVolumes {
+  /** Makes every volume of the pod ready and returns its host path by volume name. Throws `bad-input` or `retryable`. */
+  setUp(pod: Pod, podDir: string): Promise<ReadonlyMap<string, MountedVolume>>;
+  /** Unmounts and removes all volumes under the pod's folder. */
+  tearDown(podUid: string, podDir: string): Promise<void>;
+}
+
+/** One volume of a pod, ready to be mounted. */
+export interface MountedVolume {
+  readonly hostPath: string;
+  readonly readOnly: boolean;
+}
+
+/** The verdicts of the probe manager; absent until its issue: every started container is ready. */
+export interface ProbeResults {
+  /** `undefined`: no result yet. */
+  liveness(containerId: string): "success" | "failure" | undefined;
+  startup(containerId: string): "success" | "failure" | undefined;
+}
+
+/** Files of pods: folders, logs, the termination message. Filled by `src/node/`. */
+export interface PodFiles {
+  mkdir(path: string, mode: number): Promise<void>;
+  /** Removes a tree; missing is fine. Never follows a symbolic link and never crosses a mount. */
+  removeTree(path: string): Promise<void>;
+  /** Writes temp + fsync + rename. */
+  writeFile(path: string, content: string, mode: number): Promise<void>;
+  /** At most `limitBytes`; undefined when the file does not exist. With `fromEnd` the last bytes. */
+  readFile(path: string, limitBytes: number, options?: { readonly fromEnd?: boolean }): Promise<string | undefined>;
+  /** Names in a folder; empty when it does not exist. */
+  list(path: string): Promise<readonly string[]>;
+  symlink(target: string, path: string): Promise<void>;
+  removeFile(path: string): Promise<void>;
+}
+
+/** What survives an agent's restart, by pod and key. Filled by the store; memory will do in a test. */
+export interface PodCheckpoint {
+  get(key: string): string | undefined;
+  set(key: string, value: string): void;
+  delete(key: string): void;
+  entries(prefix: string): readonly (readonly [string, string])[];
+}
+
+/** Whether the runtime and its network are ready. Filled by `@holdfast/node`. */
+export interface RuntimeReadiness {
+  /** Undefined when ready; else why not, as shown to people. */
+  networkProblem(): string | undefined;
+  runtimeProblem(): string | undefined;
+}
