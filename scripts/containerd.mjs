@@ -32,9 +32,10 @@ async function printEnv(name) {
     IMAGE_SERVICE_ENDPOINT: `unix://${paths.socket}`,
     HOLDFAST_TEST_CONTAINERD: `unix://${paths.socket}`,
     PATH: files.env.PATH,
-    ...(files.env.LD_LIBRARY_PATH === undefined ? {} : { LD_LIBRARY_PATH: files.env.LD_LIBRARY_PATH }),
+    LD_LIBRARY_PATH: files.env.LD_LIBRARY_PATH,
+    XTABLES_LIBDIR: files.env.XTABLES_LIBDIR,
   };
-  for (const [key, value] of Object.entries(exports)) process.stdout.write(`export ${key}='${value.replaceAll("'", "'\\''")}'\n`);
+  for (const [key, value] of Object.entries(exports)) if (value !== undefined) process.stdout.write(`export ${key}='${value.replaceAll("'", "'\\''")}'\n`);
 }
 
 await main(async () => {

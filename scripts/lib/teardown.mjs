@@ -24,11 +24,12 @@ export async function removeInstance(name) {
   const files = await ensureRuntimeFiles();
   await containerdDown(name);
   const cgroups = await endContainers(paths);
+  removeShimSockets(paths);
   await unmountBelow([paths.run, paths.dir]);
   removeCgroups(cgroups);
   await removeRules(paths.bridge, files);
   await tryRun(files.busybox, ["ip", "link", "delete", paths.bridge]);
-  removeCniResults(paths.bridge);
+  removeCniResults(paths);
   for (const dir of [paths.run, paths.dir]) rmSync(dir, { recursive: true, force: true });
   for (const dir of [runRoot, "/run/containerd/s", "/run/containerd"]) removeIfEmpty(dir);
 }
@@ -99,6 +100,15 @@ async function removeRules(network, files) {
   for (const line of ours) await iptables("-D", ...splitRule(line).slice(1));
   for (const chain of chains) await iptables("-F", chain);
   for (const chain of chains) await iptables("-X", chain);
+  await removeEmptyHostPortChains(iptables);
+}
+
+/** portmap's shared chains: it makes them again when it needs them, so that they may go as soon as no network has a hostPort. */
+async function removeEmptyHostPortChains(iptables) {
+  const rules = (await iptables("-S")).stdout.split("\n");
+  if (!rules.includes("-N CNI-HOSTPORT-DNAT") || rules.some((line) => line.startsWith("-A CNI-HOSTPORT-DNAT "))) return;
+  for (const line of rules.filter((rule) => /^-A .* -j CNI-HOSTPORT-/.test(rule))) await iptables("-D", ...splitRule(line).slice(1));
+  for (const verb of ["-F", "-X"]) for (const chain of ["DNAT", "MASQ", "SETMARK"]) await iptables(verb, `CNI-HOSTPORT-${chain}`);
 }
 
 /** The words of a rule as iptables -S prints it: double quotes around words with spaces, backslash before a quote. */
@@ -106,12 +116,25 @@ export function splitRule(line) {
   return [...line.matchAll(/"((?:[^"\\]|\\.)*)"|(\S+)/g)].map(([, quoted, plain]) => (quoted === undefined ? plain : quoted.replace(/\\(.)/g, "$1")));
 }
 
-/** libcni remembers results in /var/lib/cni, whatever containerd's own root is. */
-function removeCniResults(network) {
+/** A killed shim leaves its socket in /run/containerd/s, wherever containerd's own state is; the task's folder says which one. */
+function removeShimSockets(paths) {
+  const tasks = join(paths.state, "io.containerd.runtime.v2.task", "k8s.io");
+  for (const id of listFolder(tasks)) {
+    const socket = /^unix:\/\/(\/run\/containerd\/s\/[0-9a-f]+)$/.exec(readText(join(tasks, id, "address")).trim())?.[1];
+    if (socket) rmSync(socket, { force: true });
+  }
+}
+
+/** libcni remembers results in /var/lib/cni, whatever containerd's own root is: of our network, and of our sandboxes' loopback. */
+function removeCniResults(paths) {
   const dir = "/var/lib/cni/results";
-  if (!existsSync(dir)) return;
-  for (const name of readdirSync(dir)) {
-    if (name.startsWith(`${network}-`)) rmSync(join(dir, name), { force: true });
+  const sandboxes = listFolder(join(paths.root, "io.containerd.grpc.v1.cri", "sandboxes"));
+  for (const name of listFolder(dir)) {
+    if (name.startsWith(`${paths.bridge}-`) || sandboxes.some((id) => name.includes(id))) rmSync(join(dir, name), { force: true });
   }
   for (const path of [dir, dirname(dir)]) removeIfEmpty(path);
+}
+
+function listFolder(dir) {
+  return existsSync(dir) ? readdirSync(dir) : [];
 }
