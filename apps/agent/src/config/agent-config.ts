@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What the agent runs with, after defaults. Durations in milliseconds. */
+export interface AgentConfig {
+  readonly nodeName: string;
+  readonly stateDir: string;
+  readonly runDir: string;
+  readonly share: boolean;
+  readonly staticPodPath: string;
+  readonly fileCheckFrequencyMs: number;
+  readonly syncFrequencyMs: number;
+  readonly runtimeEndpoint: string;
+  readonly runtimeRequestTimeoutMs: number;
+  readonly podLogsDir: string;
+  readonly clusterDomain: string;
+  readonly clusterDNS: readonly string[];
+  readonly resolvConf: string;
+  readonly cgroupRoot: string;
+  readonly cgroupsPerQOS: boolean;
+  readonly cgroupDriver: "cgroupfs" | "systemd";
+  readonly cpuCFSQuota: boolean;
+  readonly cpuCFSQuotaPeriodMs: number;
+  readonly podPidsLimit: number;
+  readonly maxParallelImagePulls: number;
+  readonly maxContainerRestartPeriodMs: number;
+  readonly maxPods: number;
+  readonly oomScoreAdj: number;
+  readonly maxManifestBytes: number;
+  readonly pullTimeoutMs: number;
+  readonly hookTimeoutMs: number;
+  readonly maxParallelStarts: number;
+  readonly logFormat: "text" | "json";
+  readonly logLevel: "debug" | "info" | "warn" | "error";
+}
+
+/** A configuration and what has to be said about it. */
+export interface LoadedConfig {
+  readonly config: AgentConfig;
+  /** Keys that exist but are not honoured yet, by name. */
+  readonly warnings: readonly string[];
+  /** Where each value came from, by key: "default" or "FILE:LINE". */
+  readonly sources: ReadonlyMap<string, string>;
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Every key of the two configuration documents, in one table: it drives parsing, defaults, the warnings about what is not supported,
+ * and `holdfast run --help`. kubelet: KubeletConfiguration (kubelet.config.k8s.io/v1beta1).
+ */
+
+/** How a value is checked and what it becomes. Durations become milliseconds. */
+export type FieldType = "string" | "path" | "duration" | "int" | "bool" | "strings" | "unixEndpoint";
+
+/** One honoured key. */
+export interface Field {
+  readonly key: string;
+  readonly type: FieldType;
+  readonly fallback: string | number | boolean | readonly string[];
+  readonly help: string;
+  readonly min?: number;
+  readonly max?: number;
+}
+
+/** Keys of `KubeletConfiguration` that Holdfast honours. Nested keys are written with dots. */
+export const KUBELET_FIELDS: readonly Field[] = [
+  {
+    key: "staticPodPath",
+    type: "path",
+    fallback: "/etc/holdfast/manifests",
+    help: "folder or file of pod manifests",
+  },
+  {
+    key: "fileCheckFrequency",
+    type: "duration",
+    fallback: 20_000,
+    min: 100,
+    help: "how often the manifest folder is read again, beside watching it",
+  },
+  {
+    key: "syncFrequency",
+    type: "duration",
+    fallback: 60_000,
+    min: 1000,
+    help: "how often each pod is looked at without a reason",
+  },
+  {
+    key: "containerRuntimeEndpoint",
+    type: "unixEndpoint",
+    fallback: "unix:///run/containerd/containerd.sock",
+    help: "socket of the container runtime",
+  },
+  {
+    key: "runtimeRequestTimeout",
+    type: "duration",
+    fallback: 120_000,
+    min: 1000,
+    help: "deadline of a runtime call",
+  },
+  { key: "podLogsDir", type: "path", fallback: "/var/log/pods", help: "root of the containers' log files" },
+  { key: "clusterDomain", type: "string", fallback: "", help: "DNS domain of the cluster" },
+  { key: "clusterDNS", type: "strings", fallback: [], help: "addresses of the cluster's DNS servers" },
+  {
+    key: "resolvConf",
+    type: "string",
+    fallback: "/etc/resolv.conf",
+    help: "resolver configuration pods start from; empty for none",
+  },
+  { key: "cgroupRoot", type: "string", fallback: "/", help: "cgroup below which kubepods is made" },
+  { key: "cgroupsPerQOS", type: "bool", fallback: true, help: "make a cgroup for each QoS class and pod" },
+  {
+    key: "cgroupDriver",
+    type: "string",
+    fallback: "cgroupfs",
+    help: "used only when the runtime does not tell: cgroupfs or systemd",
+  },
+  { key: "cpuCFSQuota", type: "bool", fallback: true, help: "enforce CPU limits" },
+  {
+    key: "cpuCFSQuotaPeriod",
+    type: "duration",
+    fallback: 100,
+    min: 1,
+    max: 1000,
+    help: "period of the CPU quota",
+  },
+  { key: "podPidsLimit", type: "int", fallback: -1, help: "processes a pod may have; -1 for no limit" },
+  { key: "serializeImagePulls", type: "bool", fallback: true, help: "pull one image at a time" },
+  {
+    key: "maxParallelImagePulls",
+    type: "int",
+    fallback: 0,
+    min: 0,
+    help: "with serializeImagePulls false: how many pulls at once; 0 for no limit",
+  },
+  {
+    key: "crashLoopBackOff.maxContainerRestartPeriod",
+    type: "duration",
+    fallback: 300_000,
+    min: 1000,
+    max: 300_000,
+    help: "longest crash-loop back-off",
+  },
+  { key: "maxPods", type: "int", fallback: 110, min: 1, help: "how many pods the node takes" },
+  {
+    key: "oomScoreAdj",
+    type: "int",
+    fallback: -999,
+    min: -1000,
+    max: 1000,
+    help: "the agent's own; refused by the kernel is a warning",
+  },
+];
+
+/** Keys of `KubeletConfiguration` that exist and that Holdfast does not honour yet: named in a warning, never silently ignored. */
+export const KUBELET_UNSUPPORTED: readonly string[] = [
+  ...(
+    "enableServer staticPodURL staticPodURLHeader httpCheckFrequency address port readOnlyPort tlsCertFile tlsPrivateKeyFile tlsCipherSuites " +
+    "tlsMinVersion tlsCurvePreferences rotateCertificates serverTLSBootstrap authentication authorization registryPullQPS registryBurst " +
+    "imagePullCredentialsVerificationPolicy preloadedImagesVerificationAllowlist eventRecordQPS eventBurst enableDebuggingHandlers " +
+    "enableContentionProfiling enableProfilingHandler enableDebugFlagsHandler healthzPort healthzBindAddress streamingConnectionIdleTimeout " +
+    "nodeStatusUpdateFrequency nodeStatusReportFrequency nodeLeaseDurationSeconds nodeStatusMaxImages imageMinimumGCAge imageMaximumGCAge " +
+    "imageGCHighThresholdPercent imageGCLowThresholdPercent volumeStatsAggPeriod kubeletCgroups systemCgroups failCgroupV1 singleProcessOOMKill " +
+    "cpuManagerPolicy cpuManagerPolicyOptions cpuManagerReconcilePeriod memoryManagerPolicy reservedMemory topologyManagerPolicy " +
+    "topologyManagerScope topologyManagerPolicyOptions qosReserved hairpinMode podsPerCore podCIDR maxOpenFiles contentType kubeAPIQPS " +
+    "kubeAPIBurst evictionHard evictionSoft evictionSoftGracePeriod evictionMinimumReclaim evictionPressureTransitionPeriod " +
+    "evictionMaxPodGracePeriod mergeDefaultEvictionSettings enableControllerAttachDetach protectKernelDefaults makeIPTablesUtilChains " +
+    "iptablesMasqueradeBit iptablesDropBit featureGates failSwapOn memorySwap containerLogMaxSize containerLogMaxFiles containerLogMaxWorkers " +
+    "containerLogMonitorInterval configMapAndSecretChangeDetectionStrategy systemReserved kubeReserved reservedSystemCPUs systemReservedCgroup " +
+    "kubeReservedCgroup enforceNodeAllocatable allowedUnsafeSysctls volumePluginDir providerID kernelMemcgNotification logging " +
+    "enableSystemLogHandler enableSystemLogQuery shutdownGracePeriod shutdownGracePeriodCriticalPods shutdownGracePeriodByPodPriority " +
+    "seccompDefault memoryThrottlingFactor memoryReservationPolicy registerNode registerWithTaints localStorageCapacityIsolation " +
+    "imageServiceEndpoint userNamespaces tracing showHiddenMetricsForVersion runOnce crashLoopBackOff"
+  ).split(" "),
+];
+
+/** Keys of Holdfast's own document (`apiVersion: holdfast.agent/v1alpha1`, `kind: AgentConfiguration`). */
+export const AGENT_FIELDS: readonly Field[] = [
+  { key: "nodeName", type: "string", fallback: "", help: "name of this node; default: the host's name" },
+  { key: "stateDir", type: "path", fallback: "/var/lib/holdfast", help: "state.db and the pods' folders" },
+  { key: "runDir", type: "path", fallback: "/run/holdfast", help: "the agent's socket" },
+  { key: "share", type: "bool", fallback: false, help: "run although a kubelet's pods live on the runtime" },
+  {
+    key: "maxManifestBytes",
+    type: "int",
+    fallback: 262_144,
+    min: 1024,
+    max: 16_777_216,
+    help: "larger manifest files are refused before they are read",
+  },
+  { key: "pullTimeout", type: "duration", fallback: 1_800_000, min: 1000, help: "deadline of an image pull" },
+  {
+    key: "hookTimeout",
+    type: "duration",
+    fallback: 600_000,
+    min: 1000,
+    help: "deadline of a postStart hook",
+  },
+  {
+    key: "maxParallelStarts",
+    type: "int",
+    fallback: 4,
+    min: 1,
+    max: 64,
+    help: "sandboxes and containers being created or started at once",
+  },
+  { key: "logFormat", type: "string", fallback: "text", help: "text or json" },
+  { key: "logLevel", type: "string", fallback: "info", help: "debug, info, warn or error" },
+];
