@@ -1,5 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 
+export { createCriClient } from "./client.ts";
+export type { ContainerdEventsOptions, CriClient } from "./client.ts";
+export type { CriCallInFlight } from "./connection.ts";
+export { decodeTaskEvent, isExecEvent, TASK_FILTERS } from "./containerd-events.ts";
+export type {
+  ContainerdTaskDelete,
+  ContainerdTaskEvent,
+  ContainerdTaskExit,
+  ContainerdTaskOom,
+  ContainerdTaskStart,
+} from "./containerd-events.ts";
+export { DEFAULT_DEADLINES } from "./deadlines.ts";
+export type { CriDeadlines } from "./deadlines.ts";
+export { CriError, ERROR_KINDS } from "./errors.ts";
+export type { CriCallInfo, CriErrorCode, CriErrorOptions } from "./errors.ts";
+export { InterningReader, StringTable } from "./interning-reader.ts";
+export type { CriClientOptions } from "./options.ts";
+export type { CriCallOptions, CriImageService, CriRuntimeService, CriStream, CriUnary } from "./services.ts";
+
 export {
   AttachRequest,
   AttachResponse,
