@@ -18,7 +18,7 @@ NAME is "dev" unless told. HOLDFAST_CONTAINERD_SUITE=trixie|sid takes another De
 function parse(args) {
   const at = args.indexOf("--instance");
   const name = at === -1 ? "dev" : (args[at + 1] ?? "");
-  const rest = at === -1 ? args : args.toSpliced?.(at, 2) ?? [...args.slice(0, at), ...args.slice(at + 2)];
+  const rest = at === -1 ? args : (args.toSpliced?.(at, 2) ?? [...args.slice(0, at), ...args.slice(at + 2)]);
   return { command: rest[0] ?? "", name };
 }
 
@@ -35,7 +35,8 @@ async function printEnv(name) {
     LD_LIBRARY_PATH: files.env.LD_LIBRARY_PATH,
     XTABLES_LIBDIR: files.env.XTABLES_LIBDIR,
   };
-  for (const [key, value] of Object.entries(exports)) if (value !== undefined) process.stdout.write(`export ${key}='${value.replaceAll("'", "'\\''")}'\n`);
+  for (const [key, value] of Object.entries(exports))
+    if (value !== undefined) process.stdout.write(`export ${key}='${value.replaceAll("'", "'\\''")}'\n`);
 }
 
 await main(async () => {
@@ -50,10 +51,16 @@ await main(async () => {
     await ensureImages(paths.socket, files);
     step(`containerd ${version} is up at ${paths.socket}`);
   } else if (command === "down") {
-    step((await containerdDown(name)) ? `containerd "${name}" is stopped; its containers go on` : `containerd "${name}" was not running`);
+    step(
+      (await containerdDown(name))
+        ? `containerd "${name}" is stopped; its containers go on`
+        : `containerd "${name}" was not running`,
+    );
   } else if (command === "status") {
     const { pid, socket, facts } = await containerdStatus(name);
-    process.stdout.write(pid === undefined ? `"${name}" is not running\n` : `"${name}" runs, pid ${pid}, ${socket}\n`);
+    process.stdout.write(
+      pid === undefined ? `"${name}" is not running\n` : `"${name}" runs, pid ${pid}, ${socket}\n`,
+    );
     if (facts) note(JSON.stringify(facts));
     return pid === undefined ? 3 : 0;
   } else if (command === "env") {

@@ -11,7 +11,14 @@
  * @param {string} facts.pauseImage
  * @returns {string} TOML of configuration version 2, which containerd 1.6 and 1.7 read and 2.x migrates by itself
  */
-export function containerdConfig({ paths, files, snapshotter, systemdCgroup, restrictOomScoreAdj, pauseImage }) {
+export function containerdConfig({
+  paths,
+  files,
+  snapshotter,
+  systemdCgroup,
+  restrictOomScoreAdj,
+  pauseImage,
+}) {
   const q = JSON.stringify;
   return `# Written by scripts/lib/containerd.mjs at every start; changes are lost.
 version = 2

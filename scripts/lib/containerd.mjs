@@ -4,9 +4,20 @@
  * the terminal that started it does not reach it. `up` leaves a running one alone; `down` stops the daemon and nothing else: its containers go on.
  */
 import { spawn } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, openSync, closeSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  closeSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { bootId, canLowerOomScore, overlayWorksIn, readText, systemdOwnsCgroups } from "./host.mjs";
 import { containerdConfig } from "./containerd-config.mjs";
+import { withLock } from "./lock.mjs";
 import { chooseSubnet, cniConfig, usedNetworks } from "./network.mjs";
 import { PAUSE_IMAGE } from "./images.mjs";
 import { instancePaths, runRoot } from "./paths.mjs";
@@ -29,7 +40,10 @@ export async function containerdStatus(name) {
 /** Whether something that speaks containerd's API answers at `socket`. Returns its version. */
 export async function containerdAnswers(socket, files, timeoutMs = 5000) {
   if (!existsSync(socket)) return undefined;
-  const result = await tryRun(files.ctr, ["--address", socket, "--connect-timeout", "2s", "version"], { env: files.env, timeoutMs });
+  const result = await tryRun(files.ctr, ["--address", socket, "--connect-timeout", "2s", "version"], {
+    env: files.env,
+    timeoutMs,
+  });
   if (result.status !== 0) return undefined;
   return /Server:\s*Version:\s*(\S+)/.exec(result.stdout)?.[1] ?? "unknown";
 }
@@ -39,7 +53,11 @@ export async function containerdAnswers(socket, files, timeoutMs = 5000) {
  * @param {string} name
  * @returns {Promise<{ paths: ReturnType<typeof instancePaths>, files: Awaited<ReturnType<typeof ensureRuntimeFiles>>, version: string }>}
  */
-export async function containerdUp(name) {
+export function containerdUp(name) {
+  return withLock(`containerd-${name}`, () => up(name));
+}
+
+async function up(name) {
   const paths = instancePaths(name);
   const files = await ensureRuntimeFiles();
   if (livingPid(paths.pid)) {
@@ -50,11 +68,22 @@ export async function containerdUp(name) {
   step(`Starting a private containerd (instance "${name}")`);
   await prepare(paths, files);
   const pid = launch(paths, files);
-  const version = await waitFor(async () => (livingPid(paths.pid) ? containerdAnswers(paths.socket, files) : "died"), START_TIMEOUT_MS, 100);
+  const version = await waitFor(
+    async () => (livingPid(paths.pid) ? containerdAnswers(paths.socket, files) : "died"),
+    START_TIMEOUT_MS,
+    100,
+  );
   if (version === undefined || version === "died") {
-    const why = version === "died" ? "ended right after its start" : `does not answer after ${START_TIMEOUT_MS / 1000} s`;
+    const why =
+      version === "died"
+        ? "ended right after its start"
+        : `does not answer after ${START_TIMEOUT_MS / 1000} s`;
     await containerdDown(name);
-    throw new SetupError(`containerd ${why}`, `read ${paths.log}`, readText(paths.log).trim().split("\n").slice(-12).join("\n"));
+    throw new SetupError(
+      `containerd ${why}`,
+      `read ${paths.log}`,
+      readText(paths.log).trim().split("\n").slice(-12).join("\n"),
+    );
   }
   const facts = JSON.parse(readText(paths.facts));
   note(`containerd ${version}, pid ${pid}, ${facts.snapshotter}, pods in ${facts.subnet} on ${paths.bridge}`);
@@ -75,7 +104,8 @@ export async function containerdDown(name) {
 
 /** Folders, facts and configuration. Facts that pods depend on (snapshotter, subnet) stay as they were first chosen. */
 async function prepare(paths, files) {
-  for (const dir of [paths.root, paths.cniConf, paths.certs, paths.podLogs]) mkdirSync(dir, { recursive: true });
+  for (const dir of [paths.root, paths.cniConf, paths.certs, paths.podLogs])
+    mkdirSync(dir, { recursive: true });
   mkdirSync(runRoot, { recursive: true, mode: 0o711 });
   mkdirSync(paths.run, { recursive: true, mode: 0o711 });
   chmodSync(paths.run, 0o711);
@@ -88,7 +118,10 @@ async function prepare(paths, files) {
     restrictOomScoreAdj: !canLowerOomScore(),
   };
   writeFileSync(paths.facts, `${JSON.stringify(facts, null, 2)}\n`);
-  writeFileSync(`${paths.cniConf}/10-holdfast.conflist`, cniConfig({ name: paths.bridge, subnet: facts.subnet, ipamDir: paths.ipam }));
+  writeFileSync(
+    `${paths.cniConf}/10-holdfast.conflist`,
+    cniConfig({ name: paths.bridge, subnet: facts.subnet, ipamDir: paths.ipam }),
+  );
   writeFileSync(paths.config, containerdConfig({ paths, files, ...facts, pauseImage: PAUSE_IMAGE }));
 }
 
@@ -101,14 +134,21 @@ function forgetLastBoot(paths) {
 }
 
 function launch(paths, files) {
-  if (existsSync(paths.log) && statSync(paths.log).size > LOG_LIMIT_BYTES) renameSync(paths.log, `${paths.log}.1`);
+  if (existsSync(paths.log) && statSync(paths.log).size > LOG_LIMIT_BYTES)
+    renameSync(paths.log, `${paths.log}.1`);
   const log = openSync(paths.log, "a");
   // `detached` is setsid(2): a session of its own, out of reach of the terminal's signals.
-  const child = spawn(files.containerd, ["--config", paths.config], { env: files.env, cwd: "/", detached: true, stdio: ["ignore", log, log] });
+  const child = spawn(files.containerd, ["--config", paths.config], {
+    env: files.env,
+    cwd: "/",
+    detached: true,
+    stdio: ["ignore", log, log],
+  });
   closeSync(log);
   child.on("error", () => {});
   child.unref();
-  if (child.pid === undefined) throw new SetupError(`${files.containerd} cannot be run`, "run npm run clean, then try again");
+  if (child.pid === undefined)
+    throw new SetupError(`${files.containerd} cannot be run`, "run npm run clean, then try again");
   writeFileSync(paths.pid, `${processIdentity(child.pid) ?? `${child.pid} 0`}\n`);
   return child.pid;
 }

@@ -17,7 +17,12 @@ const DEFAULT_MIRROR = "http://deb.debian.org/debian";
 export function debianMirror(etcApt = "/etc/apt") {
   const files = [join(etcApt, "sources.list")];
   const parts = join(etcApt, "sources.list.d");
-  if (existsSync(parts)) files.push(...readdirSync(parts).sort().map((name) => join(parts, name)));
+  if (existsSync(parts))
+    files.push(
+      ...readdirSync(parts)
+        .sort()
+        .map((name) => join(parts, name)),
+    );
   for (const file of files) {
     const text = existsSync(file) && /\.(list|sources)$/.test(file) ? readFileSync(file, "utf8") : "";
     const uri = /^(?:deb\s+(?:\[[^\]]*\]\s+)?|URIs:\s*)(https?:\/\/\S+\/debian\/?)(?:\s|$)/m.exec(text)?.[1];
@@ -28,7 +33,8 @@ export function debianMirror(etcApt = "/etc/apt") {
 
 /** apt's options for working beside the system's own state; `suite` adds private sources of just that suite. */
 function privateApt(dir, suite) {
-  for (const name of ["lists/partial", "cache/archives/partial"]) mkdirSync(join(dir, name), { recursive: true });
+  for (const name of ["lists/partial", "cache/archives/partial"])
+    mkdirSync(join(dir, name), { recursive: true });
   const options = ["-q", "-o", `Dir::Cache=${join(dir, "cache")}`, "-o", "APT::Sandbox::User=root"];
   if (suite !== undefined) {
     const sources = join(dir, "sources.list");
@@ -47,10 +53,14 @@ function privateApt(dir, suite) {
  */
 export async function downloadPackages(packages, to, suite) {
   if ((await tryRun("apt-get", ["--version"])).status !== 0) {
-    throw new SetupError("apt-get is not here: set-up takes containerd from Debian's packages", "use Debian 12 or 13, or give npm start a containerd of your own at /run/containerd/containerd.sock");
+    throw new SetupError(
+      "apt-get is not here: set-up takes containerd from Debian's packages",
+      "use Debian 12 or 13, or give npm start a containerd of your own at /run/containerd/containerd.sock",
+    );
   }
   const { options, lists } = privateApt(join(home, "apt", suite ?? "system"), suite);
-  const download = (extra) => tryRun("apt-get", [...options, ...extra, "download", ...packages], { cwd: to, timeoutMs: 300_000 });
+  const download = (extra) =>
+    tryRun("apt-get", [...options, ...extra, "download", ...packages], { cwd: to, timeoutMs: 300_000 });
   // The system's lists serve when they know these packages and the mirror still has them.
   if (suite === undefined && (await download([])).status === 0) return;
   note(`reading package lists from ${debianMirror()} (private lists; the system's stay as they are)`);

@@ -16,18 +16,35 @@ export function readText(path) {
 
 /** Stops early, with the next step, on a machine where nothing of this can work. */
 export function requireHost({ root = true } = {}) {
-  if (process.platform !== "linux") throw new SetupError(`Holdfast runs on Linux, this is ${process.platform}`, "use a Debian 12 or 13 machine or VM");
+  if (process.platform !== "linux")
+    throw new SetupError(
+      `Holdfast runs on Linux, this is ${process.platform}`,
+      "use a Debian 12 or 13 machine or VM",
+    );
   if (Number(process.versions.node.split(".")[0]) < 18) {
-    throw new SetupError(`Node ${process.versions.node} is too old for set-up`, "apt-get install nodejs npm   (Debian 12 has 18, which is enough; Node 24 then comes by itself)");
+    throw new SetupError(
+      `Node ${process.versions.node} is too old for set-up`,
+      "apt-get install nodejs npm   (Debian 12 has 18, which is enough; Node 24 then comes by itself)",
+    );
   }
   const glibc = process.report?.getReport?.()?.header?.glibcVersionRuntime;
-  if (!glibc) throw new SetupError("this system does not use glibc; the database library's binary needs glibc 2.34", "use Debian 12 or 13");
+  if (!glibc)
+    throw new SetupError(
+      "this system does not use glibc; the database library's binary needs glibc 2.34",
+      "use Debian 12 or 13",
+    );
   const [major, minor] = glibc.split(".").map(Number);
   if (major < 2 || (major === 2 && minor < 34)) {
-    throw new SetupError(`glibc ${glibc} is too old; the database library's binary needs 2.34`, "use Debian 12 or newer");
+    throw new SetupError(
+      `glibc ${glibc} is too old; the database library's binary needs 2.34`,
+      "use Debian 12 or newer",
+    );
   }
   if (root && process.getuid?.() !== 0) {
-    throw new SetupError("root is needed: pods are made of namespaces, mounts and cgroups", "sudo npm start   (or sudo npm test)");
+    throw new SetupError(
+      "root is needed: pods are made of namespaces, mounts and cgroups",
+      "sudo npm start   (or sudo npm test)",
+    );
   }
 }
 
@@ -79,7 +96,9 @@ export async function overlayWorksIn(dir) {
   try {
     for (const name of ["lower", "upper", "work", "merged"]) mkdirSync(part(name), { recursive: true });
     const options = `lowerdir=${part("lower")},upperdir=${part("upper")},workdir=${part("work")}`;
-    const mounted = await tryRun("mount", ["-t", "overlay", "overlay", "-o", options, part("merged")], { timeoutMs: 10_000 });
+    const mounted = await tryRun("mount", ["-t", "overlay", "overlay", "-o", options, part("merged")], {
+      timeoutMs: 10_000,
+    });
     if (mounted.status !== 0) return false;
     await tryRun("umount", [part("merged")], { timeoutMs: 10_000 });
     return true;

@@ -9,6 +9,7 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { debianArch } from "./host.mjs";
+import { withLock } from "./lock.mjs";
 import { ociArchive } from "./oci.mjs";
 import { home } from "./paths.mjs";
 import { run, tryRun } from "./run.mjs";
@@ -25,15 +26,24 @@ const PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 const FOREVER_SECONDS = "2147483647";
 
 async function busyboxFiles(files) {
-  const applets = (await run(files.busybox, ["--list"])).split("\n").filter((name) => name !== "" && name !== "busybox");
+  const applets = (await run(files.busybox, ["--list"]))
+    .split("\n")
+    .filter((name) => name !== "" && name !== "busybox");
   const dirs = ["bin", "etc", "home", "home/nonroot", "root", "usr", "usr/bin", "var", "var/run"];
   return [
-    ...dirs.map((path) => ({ path, type: "dir", ...(path === "home/nonroot" ? { uid: 65532, gid: 65532 } : {}) })),
+    ...dirs.map((path) => ({
+      path,
+      type: "dir",
+      ...(path === "home/nonroot" ? { uid: 65532, gid: 65532 } : {}),
+    })),
     { path: "tmp", type: "dir", mode: 0o1777 },
     { path: "bin/busybox", mode: 0o755, data: readFileSync(files.busybox) },
     ...applets.sort().map((name) => ({ path: `bin/${name}`, type: "symlink", target: "busybox" })),
     { path: "usr/bin/env", type: "symlink", target: "/bin/env" },
-    { path: "etc/passwd", data: "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\nnonroot:x:65532:65532:nonroot:/home/nonroot:/bin/sh\n" },
+    {
+      path: "etc/passwd",
+      data: "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\nnonroot:x:65532:65532:nonroot:/home/nonroot:/bin/sh\n",
+    },
     { path: "etc/group", data: "root:x:0:\nnogroup:x:65534:\nnonroot:x:65532:\n" },
   ];
 }
@@ -51,9 +61,17 @@ export async function buildImages(files) {
   const busybox = await busyboxFiles(files);
   const shell = { Env: [PATH], Cmd: ["sh"] };
   return [
-    { name: PAUSE_IMAGE, files: pauseFiles(files), config: { Env: [PATH], Entrypoint: ["/tini", "--", "/sleep", FOREVER_SECONDS] } },
+    {
+      name: PAUSE_IMAGE,
+      files: pauseFiles(files),
+      config: { Env: [PATH], Entrypoint: ["/tini", "--", "/sleep", FOREVER_SECONDS] },
+    },
     { name: BUSYBOX_IMAGE, files: busybox, config: shell },
-    { name: NONROOT_IMAGE, files: busybox, config: { ...shell, User: "65532:65532", WorkingDir: "/home/nonroot" } },
+    {
+      name: NONROOT_IMAGE,
+      files: busybox,
+      config: { ...shell, User: "65532:65532", WorkingDir: "/home/nonroot" },
+    },
   ].map(({ name, ...image }) => ({ name, ...ociArchive({ name, arch, ...image }) }));
 }
 
@@ -62,11 +80,18 @@ export async function buildImages(files) {
  * @param {string} socket
  * @param {{ ctr: string, busybox: string, tini: string, env: NodeJS.ProcessEnv }} files
  */
-export async function ensureImages(socket, files) {
+export function ensureImages(socket, files) {
+  return withLock("images", () => importMissing(socket, files));
+}
+
+async function importMissing(socket, files) {
   const ctr = (...args) => ["--address", socket, "--namespace", CRI_NAMESPACE, ...args];
   const images = await buildImages(files);
   const listed = await tryRun(files.ctr, ctr("images", "list"), { env: files.env });
-  const missing = images.filter(({ name, digest }) => !listed.stdout.split("\n").some((line) => line.startsWith(`${name} `) && line.includes(digest)));
+  const missing = images.filter(
+    ({ name, digest }) =>
+      !listed.stdout.split("\n").some((line) => line.startsWith(`${name} `) && line.includes(digest)),
+  );
   if (missing.length === 0) return;
   step(`Building ${missing.length} local images (no registry)`);
   const dir = join(home, "images");
@@ -81,6 +106,10 @@ export async function ensureImages(socket, files) {
   // CRI shows an image once its store has seen it; pinned, no image GC (ours or a kubelet's) takes the sandbox's image.
   const labels = ["io.cri-containerd.image=managed", "io.cri-containerd.pinned=pinned"];
   for (const { name } of missing) {
-    await run(files.ctr, ctr("images", "label", name, ...(name === PAUSE_IMAGE ? labels : labels.slice(0, 1))), { env: files.env });
+    await run(
+      files.ctr,
+      ctr("images", "label", name, ...(name === PAUSE_IMAGE ? labels : labels.slice(0, 1))),
+      { env: files.env },
+    );
   }
 }

@@ -46,7 +46,10 @@ export function chooseSubnet(seed, used = usedNetworks()) {
     const base = ipv4ToNumber(`${subnet}.0`);
     if (!used.some(([first, last]) => first <= base + 255 && base <= last)) return `${subnet}.0/24`;
   }
-  throw new SetupError("no free /24 between 10.88.0.0 and 10.254.255.255 for the pods", "see `ip route` for what takes them");
+  throw new SetupError(
+    "no free /24 between 10.88.0.0 and 10.254.255.255 for the pods",
+    "see `ip route` for what takes them",
+  );
 }
 
 /** The CNI network: bridge, host-local addresses, hostPorts. `name` also marks our iptables rules. */

@@ -15,7 +15,9 @@ export function ociArchive({ name, arch, files, config }) {
   const layer = tar(files);
   const history = [{ created: CREATED, created_by: "holdfast scripts/lib/oci.mjs" }];
   const rootfs = { type: "layers", diff_ids: [digest(layer)] };
-  const configBlob = Buffer.from(JSON.stringify({ created: CREATED, architecture: arch, os: "linux", config, rootfs, history }));
+  const configBlob = Buffer.from(
+    JSON.stringify({ created: CREATED, architecture: arch, os: "linux", config, rootfs, history }),
+  );
   const describe = (mediaType, data) => ({ mediaType, digest: digest(data), size: data.length });
   const manifest = Buffer.from(
     JSON.stringify({
@@ -31,7 +33,10 @@ export function ociArchive({ name, arch, files, config }) {
       {
         ...describe("application/vnd.oci.image.manifest.v1+json", manifest),
         platform: { architecture: arch, os: "linux" },
-        annotations: { "io.containerd.image.name": name, "org.opencontainers.image.ref.name": name.slice(name.lastIndexOf(":") + 1) },
+        annotations: {
+          "io.containerd.image.name": name,
+          "org.opencontainers.image.ref.name": name.slice(name.lastIndexOf(":") + 1),
+        },
       },
     ],
   };

@@ -39,7 +39,8 @@ export function runtimeDir(suite) {
  * @param {string} name instance name: lower case letters, digits, dashes
  */
 export function instancePaths(name) {
-  if (!/^[a-z][a-z0-9-]{0,15}$/.test(name)) throw new Error(`instance name "${name}": use a-z, 0-9 and "-", at most 16 characters`);
+  if (!/^[a-z][a-z0-9-]{0,15}$/.test(name))
+    throw new Error(`instance name "${name}": use a-z, 0-9 and "-", at most 16 characters`);
   const dir = join(home, "containerd", name);
   const run = join(runRoot, name);
   return {

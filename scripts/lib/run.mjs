@@ -17,7 +17,11 @@ const KEPT = 1024 * 1024;
 export function tryRun(program, args, options = {}) {
   const { cwd, env, timeoutMs = 60_000, show = false, input } = options;
   return new Promise((resolve) => {
-    const child = spawn(program, args, { cwd, env, stdio: [input === undefined ? "ignore" : "pipe", show ? 2 : "pipe", show ? 2 : "pipe"] });
+    const child = spawn(program, args, {
+      cwd,
+      env,
+      stdio: [input === undefined ? "ignore" : "pipe", show ? 2 : "pipe", show ? 2 : "pipe"],
+    });
     const result = { status: 1, stdout: "", stderr: "", timedOut: false };
     const timer = setTimeout(() => {
       result.timedOut = true;
@@ -25,7 +29,9 @@ export function tryRun(program, args, options = {}) {
       setTimeout(() => child.kill("SIGKILL"), 3000).unref();
     }, timeoutMs);
     for (const stream of ["stdout", "stderr"]) {
-      child[stream]?.setEncoding("utf8").on("data", (text) => (result[stream] = (result[stream] + text).slice(-KEPT)));
+      child[stream]
+        ?.setEncoding("utf8")
+        .on("data", (text) => (result[stream] = (result[stream] + text).slice(-KEPT)));
     }
     if (input !== undefined) child.stdin.on("error", () => {}).end(input);
     child.on("error", (error) => {
@@ -49,9 +55,15 @@ export function tryRun(program, args, options = {}) {
 export async function run(program, args, options = {}) {
   const result = await tryRun(program, args, options);
   if (result.status === 0) return result.stdout;
-  const how = result.timedOut ? `took more than ${(options.timeoutMs ?? 60_000) / 1000} s` : `ended with status ${result.status}`;
+  const how = result.timedOut
+    ? `took more than ${(options.timeoutMs ?? 60_000) / 1000} s`
+    : `ended with status ${result.status}`;
   const output = `${result.stdout}\n${result.stderr}`.trim().split("\n").slice(-25).join("\n");
-  throw new SetupError(`${options.what ?? [program, ...args].join(" ").slice(0, 200)}: ${how}`, options.next, output);
+  throw new SetupError(
+    `${options.what ?? [program, ...args].join(" ").slice(0, 200)}: ${how}`,
+    options.next,
+    output,
+  );
 }
 
 /** Waits in steps until `condition` returns something true, or gives up and returns undefined. */

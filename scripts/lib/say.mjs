@@ -40,7 +40,9 @@ export async function main(run) {
     const status = await run();
     if (typeof status === "number") process.exitCode = status;
   } catch (error) {
-    process.stderr.write(`${paint("31", "error:")} ${error instanceof SetupError ? error.message : (error?.stack ?? error)}\n`);
+    process.stderr.write(
+      `${paint("31", "error:")} ${error instanceof SetupError ? error.message : (error?.stack ?? error)}\n`,
+    );
     if (error?.detail) process.stderr.write(`${String(error.detail).trimEnd().replace(/^/gm, "    | ")}\n`);
     if (error?.next) process.stderr.write(`${paint("32", "next:")} ${error.next}\n`);
     process.exitCode = 1;

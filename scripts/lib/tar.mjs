@@ -20,11 +20,16 @@ export function tar(entries) {
 
 const TYPE = { file: "0", symlink: "2", dir: "5" };
 
-function header({ path, type = "file", mode = type === "file" ? 0o644 : 0o755, target = "", uid = 0, gid = 0 }, size) {
+function header(
+  { path, type = "file", mode = type === "file" ? 0o644 : 0o755, target = "", uid = 0, gid = 0 },
+  size,
+) {
   const block = Buffer.alloc(BLOCK);
   const name = type === "dir" ? `${path}/` : path;
-  if (Buffer.byteLength(name) > 100 || Buffer.byteLength(target) > 100) throw new Error(`tar: path too long: ${name}`);
-  const octal = (value, at, length) => block.write(`${value.toString(8).padStart(length - 1, "0")}\0`, at, "latin1");
+  if (Buffer.byteLength(name) > 100 || Buffer.byteLength(target) > 100)
+    throw new Error(`tar: path too long: ${name}`);
+  const octal = (value, at, length) =>
+    block.write(`${value.toString(8).padStart(length - 1, "0")}\0`, at, "latin1");
   block.write(name, 0);
   octal(mode, 100, 8);
   octal(uid, 108, 8);

@@ -7,6 +7,7 @@ import { existsSync, readdirSync, rmdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { containerdDown } from "./containerd.mjs";
 import { readText } from "./host.mjs";
+import { withLock } from "./lock.mjs";
 import { instancePaths, runRoot } from "./paths.mjs";
 import { descendants, listProcesses, processStat, signal } from "./processes.mjs";
 import { tryRun, waitFor } from "./run.mjs";
@@ -17,7 +18,11 @@ import { note, step, warn } from "./say.mjs";
 const GRACE_MS = 2000;
 
 /** Removes the instance's processes, kernel objects and folders. */
-export async function removeInstance(name) {
+export function removeInstance(name) {
+  return withLock(`containerd-${name}`, () => remove(name));
+}
+
+async function remove(name) {
   const paths = instancePaths(name);
   if (!existsSync(paths.dir) && !existsSync(paths.run)) return;
   step(`Removing the private containerd "${name}" and its containers`);
@@ -37,10 +42,13 @@ export async function removeInstance(name) {
 /** Ends every shim of this instance and all below it. Returns the cgroups that they were in. */
 async function endContainers(paths) {
   const all = listProcesses();
-  const shims = all.filter(({ words }) => /containerd-shim/.test(words[0] ?? "") && words.includes(paths.socket));
+  const shims = all.filter(
+    ({ words }) => /containerd-shim/.test(words[0] ?? "") && words.includes(paths.socket),
+  );
   const members = shims.flatMap((shim) => descendants(shim.pid, all));
   const cgroups = new Set(members.flatMap(({ pid }) => cgroupFolders(pid)));
-  const living = (entries) => entries.filter(({ pid, startTime }) => processStat(pid)?.startTime === startTime);
+  const living = (entries) =>
+    entries.filter(({ pid, startTime }) => processStat(pid)?.startTime === startTime);
   for (const { pid } of members) signal(pid, "SIGTERM");
   await waitFor(() => living(members).length === 0, GRACE_MS);
   for (const { pid } of living(members)) signal(pid, "SIGKILL");
@@ -58,7 +66,10 @@ function cgroupFolders(pid) {
   for (const line of readText(`/proc/${pid}/cgroup`).trim().split("\n")) {
     const [, controllers = "", path = "/"] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
     if (path === "/" || path.includes("..")) continue;
-    const mounts = controllers === "" ? ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"] : [`/sys/fs/cgroup/${controllers.replace(/^name=/, "")}`];
+    const mounts =
+      controllers === ""
+        ? ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
+        : [`/sys/fs/cgroup/${controllers.replace(/^name=/, "")}`];
     folders.push(...mounts.map((mount) => join(mount, path)).filter((folder) => existsSync(folder)));
   }
   return folders;
@@ -67,7 +78,11 @@ function cgroupFolders(pid) {
 /** Removes the containers' cgroups and the folders above them that are empty then. A folder with a process or a child in it stays by itself. */
 function removeCgroups(folders) {
   for (const folder of folders) {
-    for (let path = folder; path.split("/").length > 5 || !/^\/sys\/fs\/cgroup(\/[^/]+)?$/.test(path); path = dirname(path)) {
+    for (
+      let path = folder;
+      path.split("/").length > 5 || !/^\/sys\/fs\/cgroup(\/[^/]+)?$/.test(path);
+      path = dirname(path)
+    ) {
       if (!removeIfEmpty(path)) break;
     }
   }
@@ -86,7 +101,11 @@ function removeIfEmpty(path) {
 export async function unmountBelow(folders) {
   const points = readText("/proc/self/mountinfo")
     .split("\n")
-    .map((line) => (line.split(" ")[4] ?? "").replace(/\\(\d{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8))))
+    .map((line) =>
+      (line.split(" ")[4] ?? "").replace(/\\(\d{3})/g, (_, octal) =>
+        String.fromCharCode(Number.parseInt(octal, 8)),
+      ),
+    )
     .filter((point) => folders.some((folder) => point.startsWith(`${folder}/`)));
   for (const point of points.reverse()) await tryRun("umount", ["-l", point], { timeoutMs: 10_000 });
 }
@@ -106,21 +125,31 @@ async function removeRules(network, files) {
 /** portmap's shared chains: it makes them again when it needs them, so that they may go as soon as no network has a hostPort. */
 async function removeEmptyHostPortChains(iptables) {
   const rules = (await iptables("-S")).stdout.split("\n");
-  if (!rules.includes("-N CNI-HOSTPORT-DNAT") || rules.some((line) => line.startsWith("-A CNI-HOSTPORT-DNAT "))) return;
-  for (const line of rules.filter((rule) => /^-A .* -j CNI-HOSTPORT-/.test(rule))) await iptables("-D", ...splitRule(line).slice(1));
-  for (const verb of ["-F", "-X"]) for (const chain of ["DNAT", "MASQ", "SETMARK"]) await iptables(verb, `CNI-HOSTPORT-${chain}`);
+  if (
+    !rules.includes("-N CNI-HOSTPORT-DNAT") ||
+    rules.some((line) => line.startsWith("-A CNI-HOSTPORT-DNAT "))
+  )
+    return;
+  for (const line of rules.filter((rule) => /^-A .* -j CNI-HOSTPORT-/.test(rule)))
+    await iptables("-D", ...splitRule(line).slice(1));
+  for (const verb of ["-F", "-X"])
+    for (const chain of ["DNAT", "MASQ", "SETMARK"]) await iptables(verb, `CNI-HOSTPORT-${chain}`);
 }
 
 /** The words of a rule as iptables -S prints it: double quotes around words with spaces, backslash before a quote. */
 export function splitRule(line) {
-  return [...line.matchAll(/"((?:[^"\\]|\\.)*)"|(\S+)/g)].map(([, quoted, plain]) => (quoted === undefined ? plain : quoted.replace(/\\(.)/g, "$1")));
+  return [...line.matchAll(/"((?:[^"\\]|\\.)*)"|(\S+)/g)].map(([, quoted, plain]) =>
+    quoted === undefined ? plain : quoted.replace(/\\(.)/g, "$1"),
+  );
 }
 
 /** A killed shim leaves its socket in /run/containerd/s, wherever containerd's own state is; the task's folder says which one. */
 function removeShimSockets(paths) {
   const tasks = join(paths.state, "io.containerd.runtime.v2.task", "k8s.io");
   for (const id of listFolder(tasks)) {
-    const socket = /^unix:\/\/(\/run\/containerd\/s\/[0-9a-f]+)$/.exec(readText(join(tasks, id, "address")).trim())?.[1];
+    const socket = /^unix:\/\/(\/run\/containerd\/s\/[0-9a-f]+)$/.exec(
+      readText(join(tasks, id, "address")).trim(),
+    )?.[1];
     if (socket) rmSync(socket, { force: true });
   }
 }
@@ -130,7 +159,8 @@ function removeCniResults(paths) {
   const dir = "/var/lib/cni/results";
   const sandboxes = listFolder(join(paths.root, "io.containerd.grpc.v1.cri", "sandboxes"));
   for (const name of listFolder(dir)) {
-    if (name.startsWith(`${paths.bridge}-`) || sandboxes.some((id) => name.includes(id))) rmSync(join(dir, name), { force: true });
+    if (name.startsWith(`${paths.bridge}-`) || sandboxes.some((id) => name.includes(id)))
+      rmSync(join(dir, name), { force: true });
   }
   for (const path of [dir, dirname(dir)]) removeIfEmpty(path);
 }
