@@ -37,7 +37,8 @@ export function podQosClass(spec: PodSpec): QosClass {
   for (const container of allContainers(spec)) {
     for (const kind of ["requests", "limits"] as const) {
       for (const resource of QOS_RESOURCES) {
-        const quantity = container.resources?.[kind]?.[resource];
+        // Requests default to limits, as the API server would have written them.
+        const quantity = container.resources?.[kind]?.[resource] ?? container.resources?.limits?.[resource];
         if (quantity !== undefined && parseQuantity(quantity) > 0) {
           const value = resource === "cpu" ? milliValue(quantity) : wholeValue(quantity);
           totals[kind].set(resource, (totals[kind].get(resource) ?? 0) + value);

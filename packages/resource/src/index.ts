@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+
+export { PodContainerManager } from "./pod-container-manager.ts";
+export type { PodContainerManagerOptions } from "./pod-container-manager.ts";
+export { podCgroupPath, podUidOfCgroup, qosCgroupPath } from "./cgroup-names.ts";
+export type { CgroupDriver } from "./cgroup-names.ts";
+export {
+  computeContainerResources,
+  computeOomScoreAdj,
+  computePodCgroup,
+  milliCpuToQuota,
+  milliCpuToShares,
+  podTotal,
+  sharesToWeight,
+} from "./compute-resources.ts";
+export type { ContainerResources, PodCgroupValues, ResourceSettings } from "./compute-resources.ts";
+export type { CgroupTree, SliceProperty, SystemdSlices } from "./ports.ts";
+export { openCgroupTree } from "./node/cgroup-tree.ts";
+export { systemdSlices } from "./node/systemd-slices.ts";

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** The kernel's cgroup tree, v1, hybrid or v2, through its files. */
+import { access, mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { HoldfastError } from "@holdfast/core/errors";
+import type { CgroupTree } from "../ports.ts";
+
+/** Controllers that pods' cgroups are made in on v1; others follow by runc itself and are only cleaned up. */
+const V1_CONTROLLERS = ["cpu", "cpuacct", "cpuset", "memory", "pids", "hugetlb"];
+const V2_CONTROLLERS = ["cpu", "cpuset", "memory", "pids", "hugetlb"];
+
+/** Opens the tree at `root` (default /sys/fs/cgroup) and tells v1 from v2 by what lies there. */
+export function openCgroupTree(root = "/sys/fs/cgroup"): CgroupTree {
+  return existsSync(join(root, "cgroup.controllers"))
+    ? new KernelCgroups(2, { "": root })
+    : new KernelCgroups(1, v1Hierarchies(root));
+}
+
+/** Hierarchy name to its root: named ones (systemd) and the empty v2 tree of a hybrid machine are cleaned up too. */
+function v1Hierarchies(root: string): Record<string, string> {
+  const roots: Record<string, string> = {};
+  for (const entry of existsSync(root) ? readdirSync(root, { withFileTypes: true }) : []) {
+    // "cpu,cpuacct" is the real folder, "cpu" a link to it: links are resolved by name.
+    if (!entry.isDirectory() || !existsSync(join(root, entry.name, "cgroup.procs"))) continue;
+    for (const name of entry.name.split(",")) roots[name] = join(root, entry.name);
+  }
+  return roots;
+}
+
+class KernelCgroups implements CgroupTree {
+  readonly version: 1 | 2;
+  readonly #roots: Readonly<Record<string, string>>;
+
+  constructor(version: 1 | 2, roots: Readonly<Record<string, string>>) {
+    this.version = version;
+    this.#roots = roots;
+  }
+
+  async create(path: string): Promise<void> {
+    const parts = path.split("/").filter((part) => part !== "");
+    for (const root of this.#rootsOf(this.version === 1 ? V1_CONTROLLERS : [""])) {
+      let folder = root;
+      for (const part of parts) {
+        if (this.version === 2) await enableControllers(folder);
+        const parent = folder;
+        folder = join(folder, part);
+        await mkdir(folder, { recursive: true });
+        if (root === this.#roots["cpuset"] && this.version === 1) await inheritCpuset(parent, folder);
+      }
+    }
+  }
+
+  async exists(path: string): Promise<boolean> {
+    return this.#allRoots().some((root) => existsSync(join(root, path)));
+  }
+
+  async write(path: string, controller: string, file: string, value: string): Promise<void> {
+    const root = this.version === 2 ? this.#roots[""] : this.#roots[controller];
+    if (root === undefined)
+      throw new HoldfastError(
+        "RESOURCE_CONTROLLER",
+        "permanent",
+        `this machine has no cgroup controller ${controller}`,
+      );
+    try {
+      await writeFile(join(root, path, file), value);
+    } catch (cause) {
+      const text = `writing ${value} to ${join(path, file)} (${controller})`;
+      throw new HoldfastError(
+        "RESOURCE_CGROUP_WRITE",
+        (cause as NodeJS.ErrnoException).code === "ENOENT" ? "not-found" : "retryable",
+        text,
+        { cause },
+      );
+    }
+  }
+
+  async pids(path: string): Promise<readonly number[]> {
+    const pids = new Set<number>();
+    for (const root of this.#allRoots()) {
+      for (const folder of await foldersBelow(join(root, path))) {
+        const text = await readFile(join(folder, "cgroup.procs"), "utf8").catch(() => ""); // gone meanwhile
+        for (const line of text.split("\n")) if (Number(line) > 0) pids.add(Number(line));
+      }
+    }
+    return [...pids];
+  }
+
+  async remove(path: string): Promise<void> {
+    for (const root of this.#allRoots()) {
+      // Deepest first: a cgroup with children cannot be removed.
+      for (const folder of (await foldersBelow(join(root, path))).reverse()) {
+        await rmdir(folder).catch((error: NodeJS.ErrnoException) => {
+          if (error.code !== "ENOENT") throw error;
+        });
+      }
+    }
+  }
+
+  async children(path: string): Promise<readonly string[]> {
+    const names = new Set<string>();
+    for (const root of this.#allRoots()) {
+      const entries = await readdir(join(root, path), { withFileTypes: true }).catch(() => []); // no such cgroup here
+      for (const entry of entries) if (entry.isDirectory()) names.add(entry.name);
+    }
+    return [...names];
+  }
+
+  kill(pid: number): void {
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch {
+      // ended by itself meanwhile
+    }
+  }
+
+  #allRoots(): string[] {
+    return [...new Set(Object.values(this.#roots))];
+  }
+
+  #rootsOf(names: readonly string[]): string[] {
+    return [...new Set(names.map((name) => this.#roots[name]).filter((root) => root !== undefined))];
+  }
+}
+
+/** On v2 a child has only the controllers that its parent hands down. */
+async function enableControllers(folder: string): Promise<void> {
+  const available = (await readFile(join(folder, "cgroup.controllers"), "utf8")).trim().split(" ");
+  const enabled = (await readFile(join(folder, "cgroup.subtree_control"), "utf8")).trim().split(" ");
+  const missing = V2_CONTROLLERS.filter(
+    (controller) => available.includes(controller) && !enabled.includes(controller),
+  );
+  if (missing.length > 0)
+    await writeFile(
+      join(folder, "cgroup.subtree_control"),
+      missing.map((controller) => `+${controller}`).join(" "),
+    );
+}
+
+/** On v1 a new cpuset is empty and takes no process until it has CPUs and memory nodes. */
+async function inheritCpuset(parent: string, folder: string): Promise<void> {
+  for (const file of ["cpuset.cpus", "cpuset.mems"]) {
+    const current = (await readFile(join(folder, file), "utf8").catch(() => "")).trim();
+    if (current === "")
+      await writeFile(join(folder, file), (await readFile(join(parent, file), "utf8")).trim());
+  }
+}
+
+async function foldersBelow(folder: string): Promise<string[]> {
+  const found = [folder];
+  try {
+    await access(folder);
+  } catch {
+    return [];
+  }
+  for (let index = 0; index < found.length; index++) {
+    const current = found[index] ?? "";
+    for (const entry of await readdir(current, { withFileTypes: true }).catch(() => []))
+      if (entry.isDirectory()) found.push(join(current, entry.name));
+  }
+  return found;
+}
