@@ -34,17 +34,21 @@ export class SetupError extends Error {
   }
 }
 
-/** Runs a script's main function and turns what it throws into readable lines and exit status 1. */
+/** Prints an error, its detail and the next step. */
+export function explain(error) {
+  const what = error instanceof SetupError ? error.message : (error?.stack ?? error);
+  process.stderr.write(`${paint("31", "error:")} ${what}\n`);
+  if (error?.detail) process.stderr.write(`${String(error.detail).trimEnd().replace(/^/gm, "    | ")}\n`);
+  if (error?.next) process.stderr.write(`${paint("32", "next:")} ${error.next}\n`);
+}
+
+/** Runs a script's main function; an error is explained and makes exit status 1. */
 export async function main(run) {
   try {
     const status = await run();
     if (typeof status === "number") process.exitCode = status;
   } catch (error) {
-    process.stderr.write(
-      `${paint("31", "error:")} ${error instanceof SetupError ? error.message : (error?.stack ?? error)}\n`,
-    );
-    if (error?.detail) process.stderr.write(`${String(error.detail).trimEnd().replace(/^/gm, "    | ")}\n`);
-    if (error?.next) process.stderr.write(`${paint("32", "next:")} ${error.next}\n`);
+    explain(error);
     process.exitCode = 1;
   }
 }

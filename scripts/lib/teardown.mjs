@@ -88,13 +88,30 @@ function removeCgroups(folders) {
   }
 }
 
-function removeIfEmpty(path) {
+/** Removes an empty folder (a cgroup: one without processes and children). True when it is gone. */
+export function removeIfEmpty(path) {
   try {
     rmdirSync(path);
     return true;
   } catch (error) {
     return error.code === "ENOENT";
   }
+}
+
+/** Removes the trees below `path` in every cgroup hierarchy, the deepest first. */
+export function removeCgroupTrees(path) {
+  const hierarchies = [
+    "/sys/fs/cgroup",
+    ...listFolder("/sys/fs/cgroup").map((name) => join("/sys/fs/cgroup", name)),
+  ];
+  const removeTree = (dir) => {
+    for (const entry of existsSync(dir) ? readdirSync(dir, { withFileTypes: true }) : []) {
+      if (entry.isDirectory()) removeTree(join(dir, entry.name));
+    }
+    removeIfEmpty(dir);
+  };
+  for (const hierarchy of hierarchies)
+    for (const name of [path, `${path}.slice`]) removeTree(join(hierarchy, name));
 }
 
 /** Unmounts everything below the folders, the deepest first. */

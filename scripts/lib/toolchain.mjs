@@ -21,7 +21,6 @@ export function toolEnv(extra = {}) {
     ...process.env,
     TURBO_TELEMETRY_DISABLED: "1",
     DO_NOT_TRACK: "1",
-    TURBO_DAEMON: "false",
     ...extra,
   };
   for (const key of Object.keys(env)) if (/^npm_/i.test(key)) delete env[key];
