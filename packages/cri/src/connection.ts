@@ -12,15 +12,8 @@ import type { Clock, Timer } from "@holdfast/core/clock";
 import type { CallMetrics } from "./call-metrics.ts";
 import { clampDeadline } from "./deadlines.ts";
 import type { CriDeadlines } from "./deadlines.ts";
-import {
-  badRequestError,
-  closedError,
-  CriError,
-  deadlineError,
-  fromServiceError,
-  garbageError,
-} from "./errors.ts";
-import type { CriCallInfo } from "./errors.ts";
+import { badRequestError, closedError, deadlineError, fromServiceError, garbageError } from "./errors.ts";
+import type { CriCallInfo, CriError } from "./errors.ts";
 import type { DeepPartial } from "./gen/runtime/v1/config.ts";
 import type { Method } from "./method.ts";
 import { MessageStream } from "./message-stream.ts";
@@ -80,7 +73,6 @@ export class Connection {
     if (this.#closed) return Promise.reject(closedError(info, false));
     return new Promise<Response>((resolve, reject) => {
       const bytes = encode(method, request, info);
-      let timer: Timer | undefined;
       const call: InFlight = {
         info,
         operation: method.operation,
@@ -94,11 +86,12 @@ export class Connection {
       const onAbort = (): void => call.abandon(signal?.reason, false);
       const settle = (failed: boolean): boolean => {
         if (!this.#ended(call, failed)) return false;
-        timer?.cancel();
+        timer.cancel();
         signal?.removeEventListener("abort", onAbort);
         return true;
       };
       this.#started(call);
+      const timer = this.#options.clock.timer(info.deadlineMs, () => call.abandon(deadlineError(info), true));
       const grpcCall = this.#client.makeUnaryRequest<Buffer, Buffer>(
         method.path,
         asIs,
@@ -119,7 +112,6 @@ export class Connection {
           }
         },
       );
-      timer = this.#options.clock.timer(info.deadlineMs, () => call.abandon(deadlineError(info), true));
       signal?.addEventListener("abort", onAbort, { once: true });
     });
   }

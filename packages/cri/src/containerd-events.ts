@@ -66,10 +66,10 @@ const CRI_NAMESPACE = "k8s.io";
 
 /**
  * What is asked for when the caller gives no filters: alternatives, one per topic, so that an exec probe's other events
- * (exec-added, exec-started) never leave containerd.
+ * (exec-added, exec-started) never leave containerd. Without the quotes containerd refuses the slash.
  */
 export const TASK_FILTERS: readonly string[] = ["start", "exit", "delete", "oom"].map(
-  (name) => `namespace==${CRI_NAMESPACE},topic==/tasks/${name}`,
+  (name) => `namespace==${CRI_NAMESPACE},topic=="/tasks/${name}"`,
 );
 
 /** The RPC behind `containerdEvents`; an event of another kind decodes to undefined. */

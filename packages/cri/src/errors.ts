@@ -137,7 +137,9 @@ const BROKEN_ANSWER = /^(No message received|Too many responses received)/;
 const RESERVED = /is reserved for "?([0-9A-Za-z_.-]*)/;
 // grpc-js: nothing was sent.
 const NOT_SENT = /No connection established|ENOENT|ECONNREFUSED|EACCES/;
-// grpc-js: the connection ended with the call on it.
+// grpc-js ends some messages with a note that is empty for unix sockets.
+const EMPTY_NOTE = /\. Resolution note: $/;
+// Codes that say that the answer was lost, not that the runtime refused.
 const LOST_ANSWER: ReadonlySet<CriErrorCode> = new Set([
   "CRI_ABORTED",
   "CRI_GARBAGE",
@@ -149,7 +151,7 @@ const LOST_ANSWER: ReadonlySet<CriErrorCode> = new Set([
 
 /** Translates what grpc-js reports. */
 export function fromServiceError(error: ServiceError, call: CriCallInfo, maxMessageBytes: number): CriError {
-  const text = error.details === "" ? error.message : error.details;
+  const text = (error.details === "" ? error.message : error.details).replace(EMPTY_NOTE, "");
   const code = codeOf(error.code, text);
   switch (code) {
     case "CRI_DEADLINE":
