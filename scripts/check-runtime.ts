@@ -11,7 +11,7 @@ const DEADLINE_MS = 5000;
 const socket = process.argv[2] ?? "";
 await using client = createCriClient({
   endpoint: `unix://${socket}`,
-  deadlines: { version: DEADLINE_MS, status: DEADLINE_MS },
+  deadlines: { runtimeRequestTimeoutMs: DEADLINE_MS },
 });
 const version = await client.version({});
 const { status } = await client.status({ verbose: false });
