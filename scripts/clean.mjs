@@ -8,8 +8,8 @@ import { join } from "node:path";
 import { cgroupRoot, stopAgent } from "./lib/agent.mjs";
 import { readInstanceId } from "./lib/agent-state.mjs";
 import { removeCgroupTrees, removeIfEmpty, removeInstance, unmountBelow } from "./lib/teardown.mjs";
-import { readText, requireHost } from "./lib/host.mjs";
-import { agentPaths, home, repo, runRoot } from "./lib/paths.mjs";
+import { requireHost } from "./lib/host.mjs";
+import { home, repo, runRoot } from "./lib/paths.mjs";
 import { rememberedChoice, runTypeScript } from "./lib/runtime-choice.mjs";
 import { main, note, step, warn } from "./lib/say.mjs";
 
@@ -62,9 +62,5 @@ await main(async () => {
   for (const dir of [home, runRoot]) rmSync(dir, { recursive: true, force: true });
   removeBuildOutput(all);
   removeIfEmpty("/run/containerd");
-  const left = readText("/proc/self/mountinfo")
-    .split("\n")
-    .filter((line) => line.includes(home) || line.includes(runRoot));
-  if (left.length > 0 || existsSync(agentPaths.dir)) warn(`could not be removed:\n${left.join("\n")}`);
   if (!all) note("node_modules stays; npm run clean -- --all removes it too");
 });

@@ -12,7 +12,7 @@ import { instancePaths, runRoot } from "./paths.mjs";
 import { descendants, listProcesses, processStat, signal } from "./processes.mjs";
 import { tryRun, waitFor } from "./run.mjs";
 import { ensureRuntimeFiles } from "./runtime-files.mjs";
-import { note, step, warn } from "./say.mjs";
+import { note, SetupError, step, warn } from "./say.mjs";
 
 /** Time that containers get between SIGTERM and SIGKILL, milliseconds. */
 const GRACE_MS = 2000;
@@ -114,17 +114,29 @@ export function removeCgroupTrees(path) {
     for (const name of [path, `${path}.slice`]) removeTree(join(hierarchy, name));
 }
 
-/** Unmounts everything below the folders, the deepest first. */
+/**
+ * Unmounts everything below the folders, the deepest first. Throws when something stays mounted: what is removed next must not be the content of
+ * somebody's volume.
+ */
 export async function unmountBelow(folders) {
-  const points = readText("/proc/self/mountinfo")
+  for (const point of mountsBelow(folders).reverse())
+    await tryRun("umount", ["-l", point], { timeoutMs: 10_000 });
+  const left = mountsBelow(folders);
+  if (left.length > 0)
+    throw new SetupError(
+      `still mounted: ${left.join(" ")}`,
+      "unmount it by hand, then run the same command again",
+    );
+}
+
+/** Mount points below the folders, in the order in which they were mounted. */
+export function mountsBelow(folders) {
+  const unescape = (text) =>
+    text.replace(/\\(\d{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8)));
+  return readText("/proc/self/mountinfo")
     .split("\n")
-    .map((line) =>
-      (line.split(" ")[4] ?? "").replace(/\\(\d{3})/g, (_, octal) =>
-        String.fromCharCode(Number.parseInt(octal, 8)),
-      ),
-    )
+    .map((line) => unescape(line.split(" ")[4] ?? ""))
     .filter((point) => folders.some((folder) => point.startsWith(`${folder}/`)));
-  for (const point of points.reverse()) await tryRun("umount", ["-l", point], { timeoutMs: 10_000 });
 }
 
 /** Removes the nat rules that CNI's bridge and portmap made for our network: each carries the network's name in its comment. */
