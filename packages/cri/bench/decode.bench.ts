@@ -58,7 +58,7 @@ function listOf(count: number): Buffer {
 }
 
 function measure(containers: number, bytes: Buffer, reader: DecodeResult["reader"]): DecodeResult {
-  const table = new StringTable(8192);
+  const table = new StringTable(32_768);
   const decode = (): ListContainersResponse =>
     ListContainersResponse.decode(reader === "plain" ? bytes : new InterningReader(bytes, table));
   const times: number[] = [];

@@ -12,14 +12,18 @@ const ASCII_LIMIT = 0x80;
 const FNV_OFFSET = 0x811c9dc5;
 const FNV_PRIME = 0x01000193;
 
+/** A generation ends after so many look-ups per place, full or not: ids of containers long gone must not stay for weeks. */
+const LOOKUPS_PER_PLACE = 16;
+
 /**
- * Short ASCII strings by hash, in two generations: when the young one is full it becomes the old one, and what is used again
- * moves back. Holds at most twice `capacity` strings.
+ * Short ASCII strings by hash, in two generations: at its end the young one becomes the old one, and what is used again
+ * moves back. Holds at most twice `capacity` strings, and no more than the strings seen lately.
  */
 export class StringTable {
   readonly #capacity: number;
   #young = new Map<number, string>();
   #old = new Map<number, string>();
+  #lookups = 0;
 
   /** `capacity`: strings per generation. */
   constructor(capacity: number) {
@@ -33,17 +37,21 @@ export class StringTable {
 
   /** The string that `bytes` hold from `start` to `end`; all of it ASCII, as the caller has seen while hashing. */
   get(hash: number, bytes: Buffer, start: number, end: number): string {
+    if (++this.#lookups > this.#capacity * LOOKUPS_PER_PLACE) this.#turn();
     const young = this.#young.get(hash);
     if (young !== undefined && sameText(young, bytes, start, end)) return young;
     const old = this.#old.get(hash);
     const text =
       old !== undefined && sameText(old, bytes, start, end) ? old : bytes.toString("latin1", start, end);
-    if (this.#young.size >= this.#capacity) {
-      this.#old = this.#young;
-      this.#young = new Map();
-    }
+    if (this.#young.size >= this.#capacity) this.#turn();
     this.#young.set(hash, text);
     return text;
+  }
+
+  #turn(): void {
+    this.#old = this.#young;
+    this.#young = new Map();
+    this.#lookups = 0;
   }
 }
 

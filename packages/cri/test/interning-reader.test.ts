@@ -73,6 +73,15 @@ describe("the interning reader", () => {
     }
   });
 
+  it("lets go of what is not used any more, also when it never fills up", () => {
+    const table = new StringTable(100);
+    const read = (value: string): string => table.get(value.length, Buffer.from(value), 0, value.length);
+    for (let length = 1; length <= 50; length++) read("x".repeat(length));
+    expect(table.size).toBe(50);
+    for (let round = 0; round < 5000; round++) read("kept");
+    expect(table.size).toBeLessThanOrEqual(2);
+  });
+
   it("tells apart strings of one hash", () => {
     const table = new StringTable(4);
     expect(table.get(7, Buffer.from("aa"), 0, 2)).toBe("aa");
