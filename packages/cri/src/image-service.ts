@@ -7,24 +7,15 @@ import { imagePull } from "./deadlines.ts";
 import * as image from "./gen/runtime/v1/image.ts";
 import type { StringTable } from "./interning-reader.ts";
 import { method } from "./method.ts";
-import type { Codec, Definition, MethodTraits } from "./method.ts";
-import type { CriImageService, CriUnary } from "./services.ts";
+import { unaryOn } from "./unary.ts";
+import type { CriImageService } from "./services.ts";
 
 const aboutImage = (request: { image?: { image?: string } | undefined }): string | undefined =>
   request.image?.image;
 
 export function createImageService(connection: Connection, intern: StringTable | undefined): CriImageService {
   const rpc = image.ImageServiceService;
-  const unary = <Request, Response>(
-    definition: Definition<Request, Response>,
-    operation: string,
-    request: Codec<Request>,
-    response: Codec<Response>,
-    traits?: MethodTraits<Request>,
-  ): CriUnary<Request, Response> => {
-    const made = method(definition, operation, request, response, traits);
-    return (partial, options) => connection.unary(made, partial, options);
-  };
+  const unary = unaryOn(connection);
   const streamImages = method(
     rpc.streamImages,
     "stream_images",

@@ -9,7 +9,8 @@ import * as rt from "./gen/runtime/v1/runtime.ts";
 import type { StringTable } from "./interning-reader.ts";
 import { method } from "./method.ts";
 import type { Codec, Definition, MethodTraits } from "./method.ts";
-import type { CriRuntimeService, CriStream, CriUnary } from "./services.ts";
+import type { CriRuntimeService, CriStream } from "./services.ts";
+import { unaryOn } from "./unary.ts";
 
 const aboutContainer = (request: { containerId?: string }): string | undefined => request.containerId;
 const aboutSandbox = (request: { podSandboxId?: string }): string | undefined => request.podSandboxId;
@@ -28,33 +29,33 @@ const aboutNewContainer = (request: {
   config?: { metadata?: { name?: string } | undefined } | undefined;
 }): string => `${request.config?.metadata?.name ?? ""} in ${request.podSandboxId ?? ""}`;
 
+/** Puts the service together. `intern` is shared with the image service; undefined reads strings plainly. */
 export function createRuntimeService(
   connection: Connection,
   intern: StringTable | undefined,
 ): CriRuntimeService {
-  return { ...createUnary(connection, intern), ...createStreams(connection, intern) };
+  const unary = unaryOn(connection);
+  return {
+    ...createRuntime(unary),
+    ...createSandboxes(unary, intern),
+    ...createContainers(unary, intern),
+    ...createExec(unary),
+    ...createFigures(unary, intern),
+    ...createStreams(connection, intern),
+  };
 }
 
 type Streams = Pick<
   CriRuntimeService,
   Extract<keyof CriRuntimeService, `stream${string}` | "getContainerEvents">
 >;
+type MakeUnary = ReturnType<typeof unaryOn>;
 
-function createUnary(
-  connection: Connection,
-  intern: StringTable | undefined,
-): Omit<CriRuntimeService, keyof Streams> {
-  const rpc = rt.RuntimeServiceService;
-  const unary = <Request, Response>(
-    definition: Definition<Request, Response>,
-    operation: string,
-    request: Codec<Request>,
-    response: Codec<Response>,
-    traits?: MethodTraits<Request>,
-  ): CriUnary<Request, Response> => {
-    const made = method(definition, operation, request, response, traits);
-    return (partial, options) => connection.unary(made, partial, options);
-  };
+const rpc = rt.RuntimeServiceService;
+
+function createRuntime(
+  unary: MakeUnary,
+): Pick<CriRuntimeService, "version" | "status" | "runtimeConfig" | "updateRuntimeConfig"> {
   return {
     version: unary(rpc.version, "version", rt.VersionRequest, rt.VersionResponse),
     status: unary(rpc.status, "status", rt.StatusRequest, rt.StatusResponse),
@@ -70,6 +71,23 @@ function createUnary(
       rt.UpdateRuntimeConfigRequest,
       rt.UpdateRuntimeConfigResponse,
     ),
+  };
+}
+
+function createSandboxes(
+  unary: MakeUnary,
+  intern: StringTable | undefined,
+): Pick<
+  CriRuntimeService,
+  | "runPodSandbox"
+  | "stopPodSandbox"
+  | "removePodSandbox"
+  | "podSandboxStatus"
+  | "listPodSandbox"
+  | "updatePodSandboxResources"
+  | "portForward"
+> {
+  return {
     runPodSandbox: unary(
       rpc.runPodSandbox,
       "run_podsandbox",
@@ -115,6 +133,25 @@ function createUnary(
     portForward: unary(rpc.portForward, "port_forward", rt.PortForwardRequest, rt.PortForwardResponse, {
       target: aboutSandbox,
     }),
+  };
+}
+
+function createContainers(
+  unary: MakeUnary,
+  intern: StringTable | undefined,
+): Pick<
+  CriRuntimeService,
+  | "createContainer"
+  | "startContainer"
+  | "stopContainer"
+  | "removeContainer"
+  | "listContainers"
+  | "containerStatus"
+  | "updateContainerResources"
+  | "reopenContainerLog"
+  | "checkpointContainer"
+> {
+  return {
     createContainer: unary(
       rpc.createContainer,
       "create_container",
@@ -178,12 +215,33 @@ function createUnary(
       rt.CheckpointContainerResponse,
       { target: aboutContainer, deadline: allowedThenTimeout },
     ),
+  };
+}
+
+function createExec(unary: MakeUnary): Pick<CriRuntimeService, "execSync" | "exec" | "attach"> {
+  return {
     execSync: unary(rpc.execSync, "exec_sync", rt.ExecSyncRequest, rt.ExecSyncResponse, {
       target: aboutContainer,
       deadline: execTimeout,
     }),
     exec: unary(rpc.exec, "exec", rt.ExecRequest, rt.ExecResponse, { target: aboutContainer }),
     attach: unary(rpc.attach, "attach", rt.AttachRequest, rt.AttachResponse, { target: aboutContainer }),
+  };
+}
+
+function createFigures(
+  unary: MakeUnary,
+  intern: StringTable | undefined,
+): Pick<
+  CriRuntimeService,
+  | "containerStats"
+  | "listContainerStats"
+  | "podSandboxStats"
+  | "listPodSandboxStats"
+  | "listMetricDescriptors"
+  | "listPodSandboxMetrics"
+> {
+  return {
     containerStats: unary(
       rpc.containerStats,
       "container_stats",
@@ -229,7 +287,6 @@ function createUnary(
 }
 
 function createStreams(connection: Connection, intern: StringTable | undefined): Streams {
-  const rpc = rt.RuntimeServiceService;
   const stream = <Request, Response>(
     definition: Definition<Request, Response>,
     operation: string,
