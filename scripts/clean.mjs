@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { cgroupRoot, stopAgent } from "./lib/agent.mjs";
 import { readInstanceId } from "./lib/agent-state.mjs";
 import { removeCgroupTrees, removeIfEmpty, removeInstance, unmountBelow } from "./lib/teardown.mjs";
+import { removeHostFiles } from "./lib/host-files.mjs";
 import { requireHost } from "./lib/host.mjs";
 import { home, repo, runRoot } from "./lib/paths.mjs";
 import { rememberedChoice, runTypeScript } from "./lib/runtime-choice.mjs";
@@ -58,6 +59,7 @@ await main(async () => {
   for (const name of instances) await removeInstance(name);
   await unmountBelow([home, runRoot]);
   removeCgroupTrees(cgroupRoot);
+  removeHostFiles();
   step(`Removing ${home}, ${runRoot} and build output${all ? ", node_modules" : ""}`);
   for (const dir of [home, runRoot]) rmSync(dir, { recursive: true, force: true });
   removeBuildOutput(all);

@@ -16,6 +16,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { bootId, canLowerOomScore, overlayWorksIn, readText, systemdOwnsCgroups } from "./host.mjs";
+import { ensureHostFiles } from "./host-files.mjs";
 import { containerdConfig } from "./containerd-config.mjs";
 import { withLock } from "./lock.mjs";
 import { chooseSubnet, cniConfig, usedNetworks } from "./network.mjs";
@@ -110,6 +111,7 @@ async function prepare(paths, files) {
   mkdirSync(paths.run, { recursive: true, mode: 0o711 });
   chmodSync(paths.run, 0o711);
   forgetLastBoot(paths);
+  ensureHostFiles();
   const known = JSON.parse(readText(paths.facts) || "{}");
   const facts = {
     snapshotter: known.snapshotter ?? ((await overlayWorksIn(paths.root)) ? "overlayfs" : "native"),
