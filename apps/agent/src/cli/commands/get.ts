@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { stringify } from "yaml";
+import type { NodeObject, PodList, PodObject, WatchEvent } from "../../api/types.ts";
+import type { Command, CommandContext } from "../command.ts";
+import { CommandError, textOption } from "../command.ts";
+import { formatNode } from "../node-text.ts";
+import { formatPodList } from "../pod-rows.ts";
+import { podPath } from "../pod-name.ts";
+import { applyWatchEvent, jsonLines } from "../watch-state.ts";
+
+const EMPTY: PodList = { items: [], manifestProblems: [], node: [] };
+
+/** `holdfast get pods|pod NAME|node`. */
+export const getCommand: Command = {
+  name: "get",
+  summary: "list pods, or show one, or the node",
+  usage: "holdfast get pods [NAME] [-o wide|json|yaml|name] [-w] | holdfast get node [-o json|yaml]",
+  details: [
+    "Problems of manifests, of pods and of the node stand below the table, each with its reason.",
+    "With -w on a terminal the table is drawn anew at every change; elsewhere one line is printed for each change.",
+  ],
+  options: {
+    output: { type: "string", short: "o", value: "FORMAT", help: "wide, json, yaml or name" },
+    watch: { type: "boolean", short: "w", help: "go on and show changes" },
+    namespace: {
+      type: "string",
+      short: "n",
+      value: "NS",
+      help: "namespace of NAME; default: any in which NAME is alone",
+    },
+  },
+  async run(context) {
+    const [kind = "", name] = context.args;
+    const output = textOption(context, "output") ?? "table";
+    if (!["table", "wide", "json", "yaml", "name"].includes(output))
+      throw new CommandError(`unknown output "${output}"; use wide, json, yaml or name`, { exitCode: 2 });
+    if (kind === "node" || kind === "nodes") return getNode(context, output);
+    if (!["pods", "pod", "po"].includes(kind))
+      throw new CommandError(
+        kind === "" ? "what to get? pods or node" : `cannot get "${kind}"; there are pods and node`,
+        { exitCode: 2 },
+      );
+    if (context.options["watch"] === true) return watchPods(context, output);
+    return name === undefined ? getPods(context, output) : getPod(context, name, output);
+  },
+};
+
+async function getPods(context: CommandContext, output: string): Promise<number> {
+  const list = await context.client.get<PodList>("/api/v1/pods");
+  const items = { apiVersion: "v1", kind: "List", items: list.items };
+  if (output === "name") for (const pod of list.items) context.terminal.out(`pod/${pod.metadata.name}\n`);
+  else printObject(context, output, items, () => table(context, list, output));
+  return 0;
+}
+
+async function getPod(context: CommandContext, name: string, output: string): Promise<number> {
+  const pod = await context.client.get<PodObject>(await podPath(context, name));
+  if (output === "name") context.terminal.out(`pod/${pod.metadata.name}\n`);
+  else
+    printObject(context, output, withoutEvents(pod), () =>
+      table(context, { ...EMPTY, items: [pod] }, output),
+    );
+  return 0;
+}
+
+function withoutEvents(pod: PodObject): PodObject {
+  const { events: _events, ...holdfast } = pod.holdfast;
+  return { ...pod, holdfast };
+}
+
+async function getNode(context: CommandContext, output: string): Promise<number> {
+  const node = await context.client.get<NodeObject>("/api/v1/node");
+  printObject(context, output, node, () => formatNode(node, context.now()));
+  return 0;
+}
+
+function printObject(context: CommandContext, output: string, value: unknown, asTable: () => string): void {
+  if (output === "json") context.terminal.out(`${JSON.stringify(value, null, 2)}\n`);
+  else if (output === "yaml")
+    context.terminal.out(stringify(value, { aliasDuplicateObjects: false, version: "1.1" }));
+  else context.terminal.out(`${asTable()}\n`);
+}
+
+function table(context: CommandContext, list: PodList, output: string): string {
+  return formatPodList(list, {
+    wide: output === "wide",
+    now: context.now(),
+    width: context.terminal.columns,
+  });
+}
+
+async function watchPods(context: CommandContext, output: string): Promise<number> {
+  let list = EMPTY;
+  for await (const event of jsonLines<WatchEvent>(
+    context.client.stream("/api/v1/pods?watch=true", context.signal),
+  )) {
+    list = applyWatchEvent(list, event);
+    if (output === "json") context.terminal.out(`${JSON.stringify(event)}\n`);
+    else if (context.terminal.isTty)
+      context.terminal.out(`\u001b[H\u001b[J${table(context, list, output)}\n`);
+    else if (event.type === "MODIFIED")
+      context.terminal.out(
+        `${table(context, { ...EMPTY, items: [event.object] }, output).split("\n")[1] ?? ""}\n`,
+      );
+    else if (event.type === "LIST") context.terminal.out(`${table(context, list, output)}\n`);
+  }
+  if (!context.signal.aborted)
+    throw new CommandError("the agent ended the watch", {
+      exitCode: 3,
+      next: "is it still running? holdfast get node",
+    });
+  return 0;
+}
