@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Bundles the agent and the command line into one CommonJS file each. CommonJS, because an ES module's `import "node:http"` loads all of undici
+ * (TOOLCHAIN.md, 3b); one file, because it halves the memory and the start of loose modules.
+ */
+import { build } from "esbuild";
+
+const sqlitePlatform = `better-sqlite3/linux-${process.arch}`;
+
+const result = await build({
+  entryPoints: { agent: "src/run/entry.ts", cli: "src/cli/entry.ts" },
+  outdir: "dist/bundle",
+  outExtension: { ".js": ".cjs" },
+  bundle: true,
+  platform: "node",
+  format: "cjs",
+  target: "node24",
+  conditions: ["@holdfast/source"],
+  // The platform's own entry names its native file literally, so that it can be copied beside the bundle.
+  alias: { "better-sqlite3": sqlitePlatform, "@grpc/proto-loader": "./src/run/no-proto-loader.cjs" },
+  loader: { ".node": "copy" },
+  legalComments: "none",
+  metafile: true,
+  logLevel: "warning",
+});
+
+for (const [file, { bytes }] of Object.entries(result.metafile.outputs))
+  console.log(`${file} ${(bytes / 1024).toFixed(0)} KiB`);
