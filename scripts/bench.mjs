@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * `pnpm bench [NAME…] [-- OPTIONS]`: runs bench/*.bench.ts of the named packages (all when none is named), each file in a fresh process on Node 24,
- * with the options handed on. Results are tables on the screen and JSON in bench-results/ (each file is told where by HOLDFAST_BENCH_RESULTS).
+ * with the options handed on. Results are tables on the screen, and JSON in bench-results/PACKAGE-FILE.json: the line that is one JSON object.
  * `agent` gets a private containerd of its own.
  */
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { basename, join, relative } from "node:path";
+import { createInterface } from "node:readline";
 import { containerdUp } from "./lib/containerd.mjs";
 import { requireHost } from "./lib/host.mjs";
 import { ensureImages } from "./lib/images.mjs";
@@ -36,16 +37,30 @@ function findBenches() {
   return found;
 }
 
+/** Shows what a benchmark prints; a line that is one JSON object is its result and goes into the file instead. */
 function runBench(name, file, args, env) {
   const result = join(RESULTS, `${name}-${basename(file, ".bench.ts")}.json`);
-  step(`${relative(repo, file)}`);
+  step(relative(repo, file));
   return new Promise((resolve) => {
-    const options = { cwd: repo, env: toolEnv({ ...env, HOLDFAST_BENCH_RESULTS: result }), stdio: "inherit" };
+    const options = { cwd: repo, env: toolEnv(env), stdio: ["ignore", "pipe", "inherit"] };
     const child = spawn(node24, [...FLAGS, file, ...args], options);
     process.once("SIGINT", () => child.kill("SIGINT"));
+    createInterface({ input: child.stdout }).on("line", (line) => {
+      if (isJsonObject(line)) writeFileSync(result, `${JSON.stringify(JSON.parse(line), null, 2)}\n`);
+      else process.stdout.write(`${line}\n`);
+    });
     child.on("error", () => resolve(false));
     child.on("close", (code) => resolve(code === 0));
   });
+}
+
+function isJsonObject(line) {
+  if (!line.startsWith("{")) return false;
+  try {
+    return typeof JSON.parse(line) === "object";
+  } catch {
+    return false;
+  }
 }
 
 async function withRuntime(work) {
