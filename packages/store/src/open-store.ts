@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { resolve } from "node:path";
+import type { Clock } from "@holdfast/core/clock";
+import { silentLogger } from "@holdfast/core/log";
+import type { Logger } from "@holdfast/core/log";
+import { systemClock } from "@holdfast/core/node";
+import { migrationsByOwner } from "./migrations.ts";
+import type { Migration } from "./migrations.ts";
+import { SqliteStore } from "./sqlite-store.ts";
+import type { Store } from "./store.ts";
+
+/** How a store is opened. */
+export interface StoreOptions {
+  /** The file; its folder is made (0700) when it is missing. `:memory:` for tests. */
+  readonly path: string;
+  /** `full`: what was written survives a power failure (state.db). `disposable`: it survives kill -9 (journal.db), and costs no fsync. */
+  readonly durability: "full" | "disposable";
+  /** Tables of the packages that use this store. Default none: the checkpoints are always there. */
+  readonly migrations?: readonly Migration[];
+  /** Names what is set aside and dates migrations. Default the machine's. */
+  readonly clock?: Pick<Clock, "now">;
+  readonly logger?: Logger;
+  /** How long a call may wait for another process, in milliseconds. It blocks the event loop. Default 1000. */
+  readonly busyTimeoutMs?: number;
+  /** The file's largest size; beyond it writes fail with `STORE_FULL`. Default 256 MiB. */
+  readonly maxBytes?: number;
+  /** What to do when the disk is full, failing or read-only at the start. Default `throw`. An agent goes on with `memory`, and says so. */
+  readonly onUnusable?: "throw" | "memory";
+}
+
+/**
+ * Opens (or makes) a store, checks it and brings it up to date.
+ *
+ * Throws `STORE_NEWER` for a file of a newer version, `STORE_BUSY` when another process has it open, `STORE_MIGRATION`, `STORE_NODE`, and with
+ * `onUnusable: "throw"` `STORE_FULL`, `STORE_IO` and `STORE_READ_ONLY`. A damaged file is set aside and logged, never thrown.
+ */
+export function openStore(options: StoreOptions): Store {
+  const migrations = options.migrations ?? [];
+  migrationsByOwner(migrations);
+  const path = options.path === ":memory:" ? options.path : resolve(options.path);
+  return new SqliteStore(
+    {
+      connection: {
+        path,
+        synchronous: options.durability === "full" ? "FULL" : "NORMAL",
+        busyTimeoutMs: options.busyTimeoutMs ?? 1000,
+        maxBytes: options.maxBytes ?? 256 << 20,
+      },
+      migrations,
+      clock: options.clock ?? systemClock,
+      logger: options.logger ?? silentLogger,
+    },
+    options.onUnusable === "memory",
+  );
+}
