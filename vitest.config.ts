@@ -21,7 +21,11 @@ export default defineConfig({
         ...shared,
         test: {
           name: "integration",
-          include: ["packages/*/test/**/*.integration.test.ts", "apps/*/test/**/*.integration.test.ts", "test/**/*.integration.test.ts"],
+          include: [
+            "packages/*/test/**/*.integration.test.ts",
+            "apps/*/test/**/*.integration.test.ts",
+            "test/**/*.integration.test.ts",
+          ],
           exclude: ["**/node_modules/**"],
           testTimeout: 180_000,
           hookTimeout: 180_000,

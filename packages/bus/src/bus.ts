@@ -28,7 +28,7 @@ export interface Publisher {
 }
 
 /** How a subscription behaves. Capacity and overflow have no default: the subscriber must think. */
-export interface SubscribeOptions<E extends EventType<never>> {
+export interface SubscribeOptions<E extends EventType<unknown>> {
   /** Named in metrics and in the log line of a gap. */
   readonly name: string;
   readonly capacity: number;
@@ -39,7 +39,7 @@ export interface SubscribeOptions<E extends EventType<never>> {
 
 /** The other half: pod workers, status, journal, metrics and the API server subscribe. */
 export interface Subscriber {
-  subscribe<const T extends readonly EventType<never>[]>(
+  subscribe<const T extends readonly EventType<unknown>[]>(
     types: T,
     options: SubscribeOptions<T[number]>,
   ): Subscription<EnvelopeOf<T[number]>>;
@@ -103,7 +103,7 @@ export class Bus implements Publisher, Subscriber {
     return event.seq;
   }
 
-  subscribe<const T extends readonly EventType<never>[]>(
+  subscribe<const T extends readonly EventType<unknown>[]>(
     types: T,
     options: SubscribeOptions<T[number]>,
   ): Subscription<EnvelopeOf<T[number]>> {

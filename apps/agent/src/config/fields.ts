@@ -108,26 +108,24 @@ export const KUBELET_FIELDS: readonly Field[] = [
 ];
 
 /** Keys of `KubeletConfiguration` that exist and that Holdfast does not honour yet: named in a warning, never silently ignored. */
-export const KUBELET_UNSUPPORTED: readonly string[] = [
-  ...(
-    "enableServer staticPodURL staticPodURLHeader httpCheckFrequency address port readOnlyPort tlsCertFile tlsPrivateKeyFile tlsCipherSuites " +
-    "tlsMinVersion tlsCurvePreferences rotateCertificates serverTLSBootstrap authentication authorization registryPullQPS registryBurst " +
-    "imagePullCredentialsVerificationPolicy preloadedImagesVerificationAllowlist eventRecordQPS eventBurst enableDebuggingHandlers " +
-    "enableContentionProfiling enableProfilingHandler enableDebugFlagsHandler healthzPort healthzBindAddress streamingConnectionIdleTimeout " +
-    "nodeStatusUpdateFrequency nodeStatusReportFrequency nodeLeaseDurationSeconds nodeStatusMaxImages imageMinimumGCAge imageMaximumGCAge " +
-    "imageGCHighThresholdPercent imageGCLowThresholdPercent volumeStatsAggPeriod kubeletCgroups systemCgroups failCgroupV1 singleProcessOOMKill " +
-    "cpuManagerPolicy cpuManagerPolicyOptions cpuManagerReconcilePeriod memoryManagerPolicy reservedMemory topologyManagerPolicy " +
-    "topologyManagerScope topologyManagerPolicyOptions qosReserved hairpinMode podsPerCore podCIDR maxOpenFiles contentType kubeAPIQPS " +
-    "kubeAPIBurst evictionHard evictionSoft evictionSoftGracePeriod evictionMinimumReclaim evictionPressureTransitionPeriod " +
-    "evictionMaxPodGracePeriod mergeDefaultEvictionSettings enableControllerAttachDetach protectKernelDefaults makeIPTablesUtilChains " +
-    "iptablesMasqueradeBit iptablesDropBit featureGates failSwapOn memorySwap containerLogMaxSize containerLogMaxFiles containerLogMaxWorkers " +
-    "containerLogMonitorInterval configMapAndSecretChangeDetectionStrategy systemReserved kubeReserved reservedSystemCPUs systemReservedCgroup " +
-    "kubeReservedCgroup enforceNodeAllocatable allowedUnsafeSysctls volumePluginDir providerID kernelMemcgNotification logging " +
-    "enableSystemLogHandler enableSystemLogQuery shutdownGracePeriod shutdownGracePeriodCriticalPods shutdownGracePeriodByPodPriority " +
-    "seccompDefault memoryThrottlingFactor memoryReservationPolicy registerNode registerWithTaints localStorageCapacityIsolation " +
-    "imageServiceEndpoint userNamespaces tracing showHiddenMetricsForVersion runOnce crashLoopBackOff"
-  ).split(" "),
-];
+export const KUBELET_UNSUPPORTED: readonly string[] = (
+  "enableServer staticPodURL staticPodURLHeader httpCheckFrequency address port readOnlyPort tlsCertFile tlsPrivateKeyFile tlsCipherSuites " +
+  "tlsMinVersion tlsCurvePreferences rotateCertificates serverTLSBootstrap authentication authorization registryPullQPS registryBurst " +
+  "imagePullCredentialsVerificationPolicy preloadedImagesVerificationAllowlist eventRecordQPS eventBurst enableDebuggingHandlers " +
+  "enableContentionProfiling enableProfilingHandler enableDebugFlagsHandler healthzPort healthzBindAddress streamingConnectionIdleTimeout " +
+  "nodeStatusUpdateFrequency nodeStatusReportFrequency nodeLeaseDurationSeconds nodeStatusMaxImages imageMinimumGCAge imageMaximumGCAge " +
+  "imageGCHighThresholdPercent imageGCLowThresholdPercent volumeStatsAggPeriod kubeletCgroups systemCgroups failCgroupV1 singleProcessOOMKill " +
+  "cpuManagerPolicy cpuManagerPolicyOptions cpuManagerReconcilePeriod memoryManagerPolicy reservedMemory topologyManagerPolicy " +
+  "topologyManagerScope topologyManagerPolicyOptions qosReserved hairpinMode podsPerCore podCIDR maxOpenFiles contentType kubeAPIQPS " +
+  "kubeAPIBurst evictionHard evictionSoft evictionSoftGracePeriod evictionMinimumReclaim evictionPressureTransitionPeriod " +
+  "evictionMaxPodGracePeriod mergeDefaultEvictionSettings enableControllerAttachDetach protectKernelDefaults makeIPTablesUtilChains " +
+  "iptablesMasqueradeBit iptablesDropBit featureGates failSwapOn memorySwap containerLogMaxSize containerLogMaxFiles containerLogMaxWorkers " +
+  "containerLogMonitorInterval configMapAndSecretChangeDetectionStrategy systemReserved kubeReserved reservedSystemCPUs systemReservedCgroup " +
+  "kubeReservedCgroup enforceNodeAllocatable allowedUnsafeSysctls volumePluginDir providerID kernelMemcgNotification logging " +
+  "enableSystemLogHandler enableSystemLogQuery shutdownGracePeriod shutdownGracePeriodCriticalPods shutdownGracePeriodByPodPriority " +
+  "seccompDefault memoryThrottlingFactor memoryReservationPolicy registerNode registerWithTaints localStorageCapacityIsolation " +
+  "imageServiceEndpoint userNamespaces tracing showHiddenMetricsForVersion runOnce crashLoopBackOff"
+).split(" ");
 
 /** Keys of Holdfast's own document (`apiVersion: holdfast.agent/v1alpha1`, `kind: AgentConfiguration`). */
 export const AGENT_FIELDS: readonly Field[] = [

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { runCli } from "../src/cli/main.ts";
+import type { Terminal } from "../src/cli/command.ts";
+import type { PodList, PodObject } from "../src/api/types.ts";
+import { formatTable } from "../src/cli/table.ts";
+import { applyWatchEvent, jsonLines } from "../src/cli/watch-state.ts";
+import { describePod } from "../src/cli/describe-pod.ts";
+import { formatPodList } from "../src/cli/pod-rows.ts";
+import { computeFindings } from "../src/doctor/compute-findings.ts";
+import type { DoctorFacts } from "../src/doctor/compute-findings.ts";
+import { expect, test } from "vitest";
+
+function terminal(): Terminal & { stdout: string; stderr: string } {
+  return {
+    stdout: "",
+    stderr: "",
+    isTty: false,
+    columns: 80,
+    out(text) {
+      this.stdout += text.toString();
+    },
+    err(text) {
+      this.stderr += text;
+    },
+  };
+}
+const run = async (...argv: string[]) => {
+  const screen = terminal();
+  const code = await runCli(argv, screen, new AbortController().signal);
+  return { code, stdout: screen.stdout, stderr: screen.stderr };
+};
+
+const pod: PodObject = {
+  apiVersion: "v1",
+  kind: "Pod",
+  metadata: { name: "web-node", namespace: "default", uid: "u1" },
+  spec: {
+    nodeName: "node",
+    containers: [{ name: "c", image: "i", env: [{ name: "TOKEN", value: "hunter2" }] }],
+  },
+  status: {
+    phase: "Running",
+    startTime: "2026-01-01T00:00:00Z",
+    podIP: "10.0.0.2",
+    conditions: [{ type: "Ready", status: "True" }],
+    containerStatuses: [
+      {
+        name: "c",
+        ready: true,
+        restartCount: 2,
+        image: "i",
+        imageID: "sha256:1",
+        containerID: "containerd://abc",
+        state: { running: { startedAt: "2026-01-01T00:01:00Z" } },
+        lastState: { terminated: { exitCode: 137, reason: "OOMKilled", finishedAt: "2026-01-01T00:00:59Z" } },
+      },
+    ],
+  },
+  holdfast: {
+    worker: "sync",
+    problems: ["manifest has a problem"],
+    events: [{ at: "2026-01-01T00:01:00Z", type: "ContainerStarted", text: "c" }],
+  },
+};
+const list: PodList = { items: [pod], manifestProblems: ["a.yaml:3:1: error: spec: bad"], node: [] };
+const now = Date.parse("2026-01-01T00:02:00Z");
+
+test.each([
+  [["--help"], 0, "Commands:"],
+  [["get", "--help"], 0, "Usage: holdfast get"],
+  [["run", "--help"], 0, "staticPodPath"],
+  [["help", "logs"], 0, "--previous"],
+  [[], 2, "Usage: holdfast COMMAND"],
+])("%j prints help", async (argv, code, text) => {
+  const result = await run(...argv);
+  expect([result.code, result.stdout.includes(text)]).toEqual([code, true]);
+});
+
+test.each([
+  [["gte", "pods"], 'there is no command "gte"', "did you mean: holdfast get"],
+  [["get", "pods", "--outptu", "x"], "Unknown option '--outptu'", "holdfast get --help"],
+  [["get"], "what to get?", ""],
+  [["get", "pods", "-o", "xml"], 'unknown output "xml"', ""],
+  [["logs"], "whose logs?", ""],
+  [["logs", "x", "--tail", "-1"], "--tail", ""],
+  [["exec", "x"], "run what where?", ""],
+  [["validate"], "which files?", ""],
+])("%j is wrong usage and says what to do", async (argv, message, next) => {
+  const result = await run(...argv);
+  expect(result.code).toBe(2);
+  expect(result.stderr).toContain(message);
+  expect(result.stderr).toContain(next);
+});
+
+test("an agent that is not there gives exit code 3 and the next step", async () => {
+  const result = await run("get", "pods", "--socket", "/nonexistent/holdfast.sock");
+  expect(result.code).toBe(3);
+  expect(result.stderr).toContain("no agent answers at /nonexistent/holdfast.sock");
+  expect(result.stderr).toContain("next:");
+});
+
+test("commands talk to the agent over its socket; names without the node's suffix are understood", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "holdfast-cli-"));
+  const asked: string[] = [];
+  const server = createServer((request, response) => {
+    asked.push(`${request.method} ${request.url}`);
+    if (request.url === "/api/v1/pods") response.end(JSON.stringify(list));
+    else if (request.url?.includes("/log")) response.end("line 1\nline 2\n");
+    else if (request.url?.endsWith("/exec"))
+      response.end(
+        JSON.stringify({ stdout: Buffer.from("hi\n").toString("base64"), stderr: "", exitCode: 7 }),
+      );
+    else if (request.url?.endsWith("/missing"))
+      response.writeHead(404).end(JSON.stringify({ code: "AGENT_NO_POD", message: "there is no pod" }));
+    else response.end(JSON.stringify(pod));
+  });
+  const socket = join(dir, "s.sock");
+  await new Promise<void>((resolve) => server.listen(socket, () => resolve()));
+  try {
+    expect((await run("get", "pods", "--socket", socket)).stdout).toContain("web-node");
+    expect((await run("get", "pod", "web", "-o", "json", "--socket", socket)).stdout).toContain(
+      '"uid": "u1"',
+    );
+    expect((await run("get", "pod", "web", "-o", "yaml", "--socket", socket)).stdout).toContain("uid: u1");
+    expect((await run("logs", "web", "--tail", "2", "--since", "1m", "--socket", socket)).stdout).toBe(
+      "line 1\nline 2\n",
+    );
+    expect(asked.at(-1)).toBe("GET /api/v1/namespaces/default/pods/web-node/log?tailLines=2&sinceSeconds=60");
+    expect(await run("exec", "default/web-node", "--socket", socket, "--", "sh", "-c", "x")).toMatchObject({
+      code: 7,
+      stdout: "hi\n",
+    });
+    expect(await run("describe", "pod", "default/missing", "--socket", socket)).toMatchObject({
+      code: 1,
+      stderr: "holdfast: there is no pod\n",
+    });
+  } finally {
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+    rmSync(dir, { recursive: true });
+  }
+});
+
+test("the table fits the terminal: what may shrink is cut, problems stand below", () => {
+  expect(
+    formatTable([{ head: "A", shrinks: true }, { head: "B" }], [["a-very-long-name-indeed", "b"]], 20),
+  ).toBe("A                  B\na-very-long-nam…   b");
+  const text = formatPodList(list, { wide: false, now, width: 80 });
+  expect(text).toContain("default");
+  expect(text).toMatch(/web-node\s+1\/1\s+Running\s+2 /);
+  expect(text).toContain("! manifest: a.yaml:3:1: error: spec: bad");
+  expect(text).toContain("! default/web-node: manifest has a problem");
+  expect(formatPodList({ items: [], manifestProblems: [], node: [] }, { wide: false, now, width: 80 })).toBe(
+    "No pods found.",
+  );
+});
+
+test("describe shows states, reasons and events, and never an environment value", () => {
+  const text = describePod(pod, now);
+  expect(text).toContain("Terminated: OOMKilled (exit code 137)");
+  expect(text).toContain("Environment: TOKEN");
+  expect(text).toContain("60s ago  ContainerStarted");
+  expect(text).not.toContain("hunter2");
+});
+
+test("watch lines fold into a list", async () => {
+  const lines = async function* () {
+    const text = `${JSON.stringify({ type: "LIST", list })}\n${JSON.stringify({ type: "DELETED", uid: "u1" })}\n`;
+    for (const byte of Buffer.from(text)) yield Buffer.from([byte]);
+  };
+  let state: PodList = { items: [], manifestProblems: [], node: [] };
+  const sizes: number[] = [];
+  for await (const event of jsonLines<Parameters<typeof applyWatchEvent>[1]>(lines())) {
+    state = applyWatchEvent(state, event);
+    sizes.push(state.items.length);
+  }
+  expect(sizes).toEqual([1, 0]);
+});
+
+const facts: DoctorFacts = {
+  root: true,
+  napiVersion: 10,
+  nodeVersion: "24.0.0",
+  machine: "Debian",
+  cgroupVersion: 2,
+  cgroupControllers: ["cpu", "cpuset", "memory", "pids"],
+  swapBytes: 0,
+  capSysResource: true,
+  capSysAdmin: true,
+  kernelTunables: { "net.ipv4.ip_forward": "1" },
+  programs: { mount: true },
+  kubeletPodFolders: 0,
+  kubeletRunning: false,
+  runtime: {
+    endpoint: "unix:///x",
+    problem: undefined,
+    name: "containerd",
+    version: "2",
+    runtimeReady: undefined,
+    networkReady: undefined,
+    cgroupDriver: "systemd",
+  },
+  stateDirProblem: undefined,
+  manifestPath: "/m",
+  manifestPathExists: true,
+  configProblem: undefined,
+  configWarnings: [],
+  agentRunning: true,
+};
+test("doctor: a good machine has nothing but ok", () =>
+  expect(computeFindings(facts).filter((finding) => finding.level !== "ok")).toEqual([]));
+test.each<[string, Partial<DoctorFacts>, string, string]>([
+  ["not root", { root: false }, "problem", "sudo"],
+  ["old Node", { napiVersion: 9 }, "problem", "npm install"],
+  ["no runtime", { runtime: { ...facts.runtime, problem: "ENOENT" } }, "problem", "start containerd"],
+  ["no network", { runtime: { ...facts.runtime, networkReady: "no CNI" } }, "problem", "/etc/cni/net.d"],
+  ["cgroup v1", { cgroupVersion: 1 }, "warning", "unified_cgroup_hierarchy"],
+  ["swap", { swapBytes: 2 ** 30 }, "warning", "swapoff"],
+  ["no CAP_SYS_RESOURCE", { capSysResource: false }, "warning", "restrict_oom_score_adj"],
+  ["a kubelet", { kubeletRunning: true }, "problem", "--share"],
+  ["no manifests", { manifestPathExists: false }, "warning", "mkdir -p /m"],
+  ["no iptables", { programs: { iptables: false } }, "warning", "apt-get install iptables"],
+  [
+    "a tunable",
+    { kernelTunables: { "net.ipv4.ip_forward": "0" } },
+    "warning",
+    "sysctl -w net.ipv4.ip_forward=1",
+  ],
+])("doctor: %s is said, with what mends it", (_name, change, level, mend) => {
+  const [finding] = computeFindings({ ...facts, ...change }).filter((candidate) => candidate.level !== "ok");
+  expect(finding?.level).toBe(level);
+  expect(finding?.mend).toContain(mend);
+});

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+import { parseConfig } from "../src/config/parse-config.ts";
+import { expect, test } from "vitest";
+
+const parse = (text: string) => parseConfig(text, "config.yaml", "Node-A");
+const problems = (text: string): string => {
+  try {
+    parse(text);
+    return "";
+  } catch (error) {
+    return (error as Error).message;
+  }
+};
+
+test("an empty text is all defaults, with the host's name in lower case", () => {
+  const { config, warnings } = parse("");
+  expect(config).toMatchObject({
+    nodeName: "node-a",
+    staticPodPath: "/etc/holdfast/manifests",
+    runtimeEndpoint: "unix:///run/containerd/containerd.sock",
+    syncFrequencyMs: 60_000,
+    maxContainerRestartPeriodMs: 300_000,
+    maxParallelImagePulls: 1,
+    resolvConf: "/etc/resolv.conf",
+  });
+  expect(warnings).toEqual([]);
+});
+
+test("a KubeletConfiguration is accepted as it is: known keys honoured, unsupported ones named with their line", () => {
+  const { config, warnings, sources } = parse(
+    [
+      "apiVersion: kubelet.config.k8s.io/v1beta1",
+      "kind: KubeletConfiguration",
+      "staticPodPath: /etc/kubernetes/manifests",
+      "syncFrequency: 30s",
+      "clusterDNS: [10.96.0.10]",
+      'resolvConf: ""',
+      "serializeImagePulls: false",
+      "maxParallelImagePulls: 3",
+      "crashLoopBackOff: { maxContainerRestartPeriod: 60s }",
+      "containerRuntimeEndpoint: /run/x.sock",
+      "evictionHard: { memory.available: 100Mi }",
+      "---",
+      "apiVersion: holdfast.agent/v1alpha1",
+      "kind: AgentConfiguration",
+      "nodeName: edge-7",
+    ].join("\n"),
+  );
+  expect(config).toMatchObject({
+    staticPodPath: "/etc/kubernetes/manifests",
+    syncFrequencyMs: 30_000,
+    clusterDNS: ["10.96.0.10"],
+    resolvConf: "",
+    maxParallelImagePulls: 3,
+    maxContainerRestartPeriodMs: 60_000,
+    runtimeEndpoint: "unix:///run/x.sock",
+    nodeName: "edge-7",
+  });
+  expect(warnings).toEqual(["config.yaml:11: evictionHard is not supported yet and has no effect"]);
+  expect(sources.get("nodeName")).toBe("config.yaml:15");
+});
+
+const HEAD = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n";
+test.each([
+  [
+    "an unknown key, with the nearest one",
+    `${HEAD}staticPodPaht: /x`,
+    'config.yaml:3: unknown key "staticPodPaht"; did you mean "staticPodPath"?',
+  ],
+  ["a wrong type", `${HEAD}maxPods: many`, 'config.yaml:3: maxPods: must be a whole number, got "many"'],
+  [
+    "out of range",
+    `${HEAD}crashLoopBackOff:\n  maxContainerRestartPeriod: 500s`,
+    "config.yaml:4: crashLoopBackOff.maxContainerRestartPeriod: must be at most 300000 ms",
+  ],
+  ["a bad duration", `${HEAD}syncFrequency: soon`, "no duration"],
+  ["a relative path", `${HEAD}podLogsDir: logs`, "podLogsDir: must be an absolute path"],
+  [
+    "an endpoint that is no socket",
+    `${HEAD}containerRuntimeEndpoint: tcp://1.2.3.4:1`,
+    "must be a unix socket",
+  ],
+  ["an unknown document", "apiVersion: v1\nkind: Pod", 'unknown document "v1 Pod"'],
+  ["a document given twice", `${HEAD}---\n${HEAD}`, "is given twice"],
+  ["a list", "- a", "must be a mapping"],
+  ["broken YAML", `${HEAD}a: [`, "config.yaml:"],
+  ["a duplicate key", `${HEAD}maxPods: 1\nmaxPods: 2`, "config.yaml:4"],
+  [
+    "a bad node name",
+    "apiVersion: holdfast.agent/v1alpha1\nkind: AgentConfiguration\nnodeName: A_B",
+    "nodeName: must be a DNS name",
+  ],
+  ["a driver that is none", `${HEAD}cgroupDriver: docker`, "must be one of cgroupfs, systemd"],
+])("refused: %s", (_name, text, message) => expect(problems(text)).toContain(message));
+
+test("all problems come at once", () => {
+  expect(problems(`${HEAD}maxPods: x\nsyncFrequency: y\nfoo: z`).split("\n")).toHaveLength(4);
+});
