@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * What a task event means: an exit to enter, something to wait for, a pod to look at, or nothing.
+ *
+ * Owns: the confirmer's expectations and ids that no list has shown yet. Bounded; what does not fit is left to the relist.
+ * Invariants: an exec's events mean nothing; nothing but a main process's exit touches the cache. Lost on a crash: hints.
+ */
+import type { Timer } from "@holdfast/core/clock";
+import { errorText } from "@holdfast/core/errors";
+import { HintConfirmer } from "./hint-confirmer.ts";
+import type { Expectation } from "./hint-confirmer.ts";
+import type { ResolvedPlegOptions } from "./options.ts";
+import type { ListedItem } from "./pod-records.ts";
+import type { TaskEvent } from "./ports.ts";
+import type { Reconciler } from "./reconciler.ts";
+import type { RuntimeCalls } from "./runtime-calls.ts";
+
+/** What the hints do their work with. */
+export interface EventHintsOptions {
+  readonly options: ResolvedPlegOptions;
+  readonly calls: RuntimeCalls;
+  readonly reconciler: Reconciler;
+  readonly look: (podUid: string) => void;
+  readonly relistSoon: (why: string) => void;
+  readonly signal: AbortSignal;
+}
+
+const MAX_UNKNOWN = 200;
+/** A container of ours is usually listed by then, because its worker asked for a look. */
+const UNKNOWN_DELAY_MS = 100;
+/** From so many on, one list of everything is cheaper. */
+const UNKNOWN_STORM = 8;
+const NS_PER_MS = 1_000_000n;
+
+/** See the top of the file. */
+export class EventHints {
+  readonly #deps: EventHintsOptions;
+  readonly #confirmer: HintConfirmer;
+  readonly #unknown = new Set<string>();
+  #unknownTimer: Timer | undefined;
+
+  constructor(deps: EventHintsOptions) {
+    this.#deps = deps;
+    this.#confirmer = new HintConfirmer({
+      clock: deps.options.clock,
+      check: (expectation) => this.#check(expectation),
+      done: (expectation, confirmed) => this.#settled(expectation, confirmed),
+      overflow: () => deps.relistSoon("hints"),
+    });
+  }
+
+  /** How many events wait to be confirmed. */
+  get unconfirmed(): number {
+    return this.#confirmer.size;
+  }
+
+  /** Takes one event. Never throws. */
+  take({ topic, containerId, id, exitStatus, exitedAt }: TaskEvent): void {
+    if (id !== containerId || containerId === "") return; // an exec
+    const { reconciler } = this.#deps;
+    const item = reconciler.records.item(containerId);
+    if (item !== undefined) reconciler.quarantine.hurry(item.podUid);
+    switch (topic) {
+      case "/tasks/exit":
+        this.#exit(item, containerId, exitStatus ?? 0, exitedAt ?? 0n);
+        return;
+      case "/tasks/oom":
+        reconciler.exits.noteOom(containerId);
+        break;
+      case "/tasks/start":
+        if (item !== undefined && item.state !== "running") this.#expect(item, "started");
+        else if (item === undefined) this.#addUnknown(containerId);
+        return;
+      case "/tasks/delete":
+        // The exit came before; without it, this says the same.
+        if (item !== undefined && item.state !== "exited") this.#expect(item, "exited");
+        return;
+    }
+    if (item === undefined) this.#addUnknown(containerId);
+    else this.#deps.look(item.podUid);
+  }
+
+  /** The runtime is waited for to say what an exit event said. */
+  expectExit(item: ListedItem): void {
+    this.#expect(item, "exited");
+  }
+
+  /** The exit has been confirmed by a look. */
+  exitConfirmed(containerId: string): void {
+    this.#confirmer.forget(containerId);
+  }
+
+  stop(): void {
+    this.#confirmer.stop();
+    this.#unknownTimer?.cancel();
+    this.#unknownTimer = undefined;
+    this.#unknown.clear();
+  }
+
+  #exit(item: ListedItem | undefined, containerId: string, exitCode: number, exitedAt: bigint): void {
+    const { options, reconciler } = this.#deps;
+    if (item?.kind === "sandbox") {
+      if (item.state !== "exited") this.#expect(item, "exited");
+      return;
+    }
+    const finishedAt = exitedAt > 0n ? Number(exitedAt / NS_PER_MS) : options.clock.now();
+    const known = reconciler.enterExit(containerId, exitCode, finishedAt);
+    if (known === undefined) this.#addUnknown(containerId);
+    else if (reconciler.exits.get(containerId) !== undefined) this.#expect(known, "exited");
+  }
+
+  #expect(item: ListedItem, want: Expectation["want"]): void {
+    this.#confirmer.expect({ item, want });
+  }
+
+  /** Asks the runtime once. A failure is no confirmation; the look that follows in the end says what is wrong. */
+  async #check({ item, want }: Expectation): Promise<boolean> {
+    const { calls, signal } = this.#deps;
+    try {
+      if (item.kind === "sandbox") {
+        const status = await calls.sandboxStatus(item, signal);
+        return status === undefined || (want === "exited" ? status.state !== 0 : true);
+      }
+      const status = await calls.containerStatus(item, signal);
+      if (status === undefined) return true;
+      return want === "exited" ? status.state === 2 : status.state === 1 || status.state === 2;
+    } catch {
+      return false; // asked again after a pause, for a bounded time
+    }
+  }
+
+  #settled({ item, want }: Expectation, confirmed: boolean): void {
+    const { logger } = this.#deps.options;
+    if (!confirmed && want === "exited")
+      logger.warn("the runtime does not confirm an exit", {
+        podUid: item.podUid,
+        container: item.name,
+        containerId: item.id,
+      });
+    this.#deps.look(item.podUid);
+  }
+
+  #addUnknown(id: string): void {
+    const { options, relistSoon } = this.#deps;
+    if (this.#unknown.size >= MAX_UNKNOWN) {
+      relistSoon("unknown ids");
+      return;
+    }
+    this.#unknown.add(id);
+    this.#unknownTimer ??= options.clock.timer(UNKNOWN_DELAY_MS, () => void this.#findUnknown());
+  }
+
+  async #findUnknown(): Promise<void> {
+    const { calls, look, options, reconciler, relistSoon, signal } = this.#deps;
+    const ids = [...this.#unknown].filter((id) => reconciler.records.item(id) === undefined);
+    this.#unknown.clear();
+    this.#unknownTimer = undefined;
+    if (ids.length >= UNKNOWN_STORM) {
+      relistSoon("unknown ids");
+      return;
+    }
+    for (const id of ids) {
+      try {
+        const podUid = await calls.findPod(id, signal);
+        if (podUid !== undefined) look(podUid);
+      } catch (error) {
+        if (signal.aborted) return;
+        options.logger.debug("cannot find out whose an id is", {
+          containerId: id,
+          problem: errorText(error),
+        });
+      }
+    }
+  }
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * An event runs ahead of the CRI by tens of milliseconds. Here it is waited for, with the cheapest call there is, until the CRI says what
+ * the event said; then the pod is looked at.
+ *
+ * Owns: one expectation and at most one timer or call per id. Bounded; what does not fit is left to the relist. Lost on a crash: hints.
+ */
+import type { Clock, Timer } from "@holdfast/core/clock";
+import type { ListedItem } from "./pod-records.ts";
+
+/** What the CRI is expected to say soon. */
+export interface Expectation {
+  readonly item: ListedItem;
+  readonly want: "started" | "exited";
+}
+
+/** What the confirmer does its work with. */
+export interface HintConfirmerOptions {
+  readonly clock: Clock;
+  /** Asks the runtime; true when it agrees or does not know the id. Must not reject. */
+  readonly check: (expectation: Expectation) => Promise<boolean>;
+  /** The runtime agrees, or was asked for long enough. */
+  readonly done: (expectation: Expectation, confirmed: boolean) => void;
+  readonly overflow: () => void;
+}
+
+const FIRST_DELAY_MS = 5;
+const MAX_DELAY_MS = 1000;
+const CAPACITY = 1000;
+/** A start is not worth more; an exit was entered in the cache and must be confirmed. */
+const PATIENCE_MS: Readonly<Record<Expectation["want"], number>> = { started: 1000, exited: 60_000 };
+
+interface Pending {
+  expectation: Expectation;
+  since: number;
+  delayMs: number;
+  timer: Timer | undefined;
+}
+
+/** See the top of the file. */
+export class HintConfirmer {
+  readonly #options: HintConfirmerOptions;
+  readonly #pending = new Map<string, Pending>();
+
+  constructor(options: HintConfirmerOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#pending.size;
+  }
+
+  /** Begins to ask. An exit replaces a start of the same id; the same expectation again changes nothing. */
+  expect(expectation: Expectation): void {
+    const { id } = expectation.item;
+    const since = this.#options.clock.monotonic();
+    const known = this.#pending.get(id);
+    if (known !== undefined) {
+      if (known.expectation.want === expectation.want) return;
+      Object.assign(known, { expectation, since, delayMs: FIRST_DELAY_MS });
+      return;
+    }
+    if (this.#pending.size >= CAPACITY) {
+      this.#options.overflow();
+      return;
+    }
+    const pending: Pending = { expectation, since, delayMs: FIRST_DELAY_MS, timer: undefined };
+    this.#pending.set(id, pending);
+    void this.#ask(pending);
+  }
+
+  /** Somebody else found out. */
+  forget(id: string): void {
+    this.#pending.get(id)?.timer?.cancel();
+    this.#pending.delete(id);
+  }
+
+  stop(): void {
+    for (const id of this.#pending.keys()) this.forget(id);
+  }
+
+  async #ask(pending: Pending): Promise<void> {
+    const { check, clock, done } = this.#options;
+    const { expectation } = pending;
+    const { id } = expectation.item;
+    const confirmed = await check(expectation);
+    if (this.#pending.get(id) !== pending) return;
+    const current = pending.expectation === expectation;
+    const waited = clock.monotonic() - pending.since;
+    if (current && (confirmed || waited >= PATIENCE_MS[expectation.want])) {
+      this.#pending.delete(id);
+      done(expectation, confirmed);
+      return;
+    }
+    pending.timer = clock.timer(pending.delayMs, () => void this.#ask(pending));
+    pending.delayMs = Math.min(pending.delayMs * 2, MAX_DELAY_MS);
+  }
+}

@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Carries lists through, pod by pod: events, closer look, cache, publication. kubelet: GenericPLEG.reconcilePodRecord.
+ *
+ * Owns: records, reinspection marks, the quarantine; it is the cache's one writer. Reads: the runtime's status calls.
+ * Invariants: one inspection per pod at a time; an older list never undoes a newer one; a record advances only when its status has been
+ * read, so that a failed look finds the same difference again; the cache is written before an event is published; a ContainerDied that
+ * an exit event announced is not announced again. Lost on a crash: all of it; the first relist brings it back.
+ */
+import { errorText } from "@holdfast/core/errors";
+import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
+import { computeEvents } from "./compute-events.ts";
+import type { LifecycleEvent } from "./compute-events.ts";
+import { ContainerDied, ContainerRemoved, ContainerStarted, PodSync } from "./events.ts";
+import type { PlegMetrics } from "./pleg-metrics.ts";
+import type { ResolvedPlegOptions } from "./options.ts";
+import type { PodCache } from "./pod-cache.ts";
+import { inspectPod } from "./pod-inspector.ts";
+import { PodRecords } from "./pod-records.ts";
+import type { ListedItem, ListedPod, PodRecord } from "./pod-records.ts";
+import { Quarantine } from "./quarantine.ts";
+import type { Listing, RuntimeCalls } from "./runtime-calls.ts";
+import { UnconfirmedExits } from "./unconfirmed-exits.ts";
+import type { UnconfirmedExit } from "./unconfirmed-exits.ts";
+
+/** What the reconciler does its work with. */
+export interface ReconcilerOptions {
+  readonly options: ResolvedPlegOptions;
+  readonly calls: RuntimeCalls;
+  readonly cache: PodCache;
+  readonly metrics: PlegMetrics;
+  /** A quarantined pod may be looked at again. */
+  readonly retry: (podUid: string) => void;
+  /** An exit was entered for a container that only now turned out to be ours. */
+  readonly onExitEntered: (item: ListedItem) => void;
+  readonly onExitConfirmed: (containerId: string) => void;
+}
+
+/** A list's word on one pod; `pod` is undefined when the pod is not in it. */
+interface Word {
+  readonly uid: string;
+  readonly pod: ListedPod | undefined;
+  readonly listing: Listing;
+}
+
+const NOTHING: ReadonlyMap<string, ListedItem> = new Map();
+const MAX_MARKS = 4096;
+const EXIT_UNLISTED_MS = 60_000;
+
+/** See the top of the file. */
+export class Reconciler {
+  readonly records: PodRecords = new PodRecords();
+  readonly exits: UnconfirmedExits = new UnconfirmedExits();
+  readonly quarantine: Quarantine;
+  readonly #deps: ReconcilerOptions;
+  readonly #marks = new Set<string>();
+  /** Pods that are being inspected, with the newest word that came meanwhile. */
+  readonly #busy = new Map<string, { next: Word | undefined }>();
+
+  constructor(deps: ReconcilerOptions) {
+    this.#deps = deps;
+    this.quarantine = new Quarantine(deps.options.clock, deps.retry);
+  }
+
+  /** The next look at this pod asks for all its statuses. kubelet: RequestReinspect. */
+  mark(podUid: string): void {
+    if (this.#marks.size < MAX_MARKS) this.#marks.add(podUid);
+  }
+
+  /**
+   * Applies a list of all pods. Returns how many starts and deaths it showed that were not known, and the inspections that it began.
+   */
+  applyAll(
+    listing: Listing,
+    signal: AbortSignal,
+  ): { readonly news: number; readonly inspections: Promise<void>[] } {
+    const inspections: Promise<void>[] = [];
+    let news = 0;
+    const apply = (uid: string, pod: ListedPod | undefined): void => {
+      const outcome = this.apply({ uid, pod, listing }, signal);
+      news += outcome.news;
+      if (outcome.inspection !== undefined) inspections.push(outcome.inspection);
+    };
+    for (const [uid, pod] of listing.pods) apply(uid, pod);
+    for (const uid of this.records.uids()) if (!listing.pods.has(uid)) apply(uid, undefined);
+    this.records.setGlobalOrder(listing.order);
+    if (this.exits.size > 0)
+      this.exits.expire(
+        this.#deps.options.clock.monotonic() - EXIT_UNLISTED_MS,
+        (id) => this.records.item(id) !== undefined,
+      );
+    return { news, inspections };
+  }
+
+  /** Applies a list's word on one pod. At once when there is nothing to look at, else the inspection is returned. */
+  apply(
+    word: Word,
+    signal: AbortSignal,
+  ): { readonly news: number; readonly inspection: Promise<void> | undefined } {
+    const { uid, pod, listing } = word;
+    const { cache } = this.#deps;
+    const quiet = { news: 0, inspection: undefined };
+    if (this.records.isStale(uid, listing.order)) return quiet;
+    const busy = this.#busy.get(uid);
+    if (busy !== undefined) {
+      if (busy.next === undefined || busy.next.listing.order < listing.order) busy.next = word;
+      if (pod !== undefined) this.records.learn(pod, listing.order);
+      cache.setBehind(uid, true);
+      return quiet;
+    }
+    const record = this.records.get(uid);
+    const old = record?.old ?? NOTHING;
+    const events = computeEvents(old, this.exits.overlayItems(pod?.items ?? []));
+    if (pod === undefined) return { news: this.#gone(word, record, events), inspection: undefined };
+    const failing = this.quarantine.has(uid);
+    if (
+      record !== undefined &&
+      events.length === 0 &&
+      !failing &&
+      !this.#marks.has(uid) &&
+      !this.#confirms(pod)
+    ) {
+      record.order = listing.order;
+      cache.setObservedTime(uid, listing.startedAt);
+      return quiet;
+    }
+    const known = this.records.learn(pod, listing.order);
+    cache.setBehind(uid, true);
+    if (!this.quarantine.isDue(uid)) return quiet;
+    const slot = { next: undefined };
+    this.#busy.set(uid, slot);
+    return {
+      news: failing ? 0 : countNews(events),
+      inspection: this.#carryThrough(known, word, slot, signal),
+    };
+  }
+
+  /** Enters a main process's exit, and says so. Returns the item when the container is known to be ours. */
+  enterExit(containerId: string, exitCode: number, finishedAt: number): ListedItem | undefined {
+    const item = this.records.item(containerId);
+    const record = item && this.records.get(item.podUid);
+    const before = record?.old.get(containerId);
+    if (before?.state === "exited") return item;
+    const exit = this.exits.enter(containerId, exitCode, finishedAt, this.#deps.options.clock.monotonic());
+    if (record === undefined || item === undefined) return undefined;
+    this.#deps.cache.amend(record.uid, (status) => this.exits.overlayStatus(status));
+    this.#deps.metrics.eventToCache(exit.enteredAt, false);
+    // Not in `old` yet: the inspection under way finds the exit when it ends.
+    if (before === undefined) return item;
+    const dead: ListedItem = { ...before, state: "exited" };
+    this.records.enter(record, dead);
+    this.#publish(record, { type: "ContainerDied", item: dead }, undefined, []);
+    return item;
+  }
+
+  stop(): void {
+    this.quarantine.stop();
+  }
+
+  async #carryThrough(
+    record: PodRecord,
+    word: Word & { readonly pod?: ListedPod | undefined },
+    slot: { next: Word | undefined },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { uid, pod, listing } = word;
+    const { cache, calls } = this.#deps;
+    if (pod === undefined) return;
+    const marked = this.#marks.delete(uid);
+    const all = marked || this.quarantine.has(uid);
+    const cached = cache.get(uid);
+    const before = record.old;
+    const overlaid = new Map(this.exits.overlayItems(pod.items).map((item) => [item.id, item.state]));
+    const isDue = (item: ListedItem): boolean =>
+      all || before.get(item.id)?.state !== overlaid.get(item.id) || this.#confirmsItem(item);
+    try {
+      const { status, vanished } = await inspectPod(calls, { pod, cached: cached.status, isDue }, signal);
+      const confirmed = this.#confirm(pod, status, vanished);
+      this.#commit(record, pod, status, listing.startedAt, { marked, confirmed });
+    } catch (error) {
+      if (marked) this.#marks.add(uid);
+      if (!signal.aborted) this.#failed(uid, listing.startedAt, error);
+    } finally {
+      this.#busy.delete(uid);
+    }
+    if (slot.next !== undefined && !signal.aborted) {
+      const again = this.apply(slot.next, signal);
+      await again.inspection;
+    }
+  }
+
+  /** Writes the cache, advances the record, then says what happened. All on one turn. */
+  #commit(
+    record: PodRecord,
+    pod: ListedPod,
+    status: RuntimePodStatus,
+    startedAt: number,
+    why: { readonly marked: boolean; readonly confirmed: readonly UnconfirmedExit[] },
+  ): void {
+    const { cache, options } = this.#deps;
+    // Exits may have come in during the inspection: computed again, on what is known now.
+    const items = this.exits.overlayItems(pod.items);
+    const events = computeEvents(record.old, items);
+    cache.setBehind(pod.uid, false);
+    cache.set(pod.uid, this.exits.overlayStatus(status), undefined, startedAt);
+    if (this.quarantine.release(pod.uid)) options.logger.info("pod answers again", { podUid: pod.uid });
+    this.records.advance(record, items);
+    const causes = why.confirmed.flatMap(({ diedSeq }) => (diedSeq === undefined ? [] : [diedSeq]));
+    for (const event of events) this.#publish(record, event, status, causes);
+    if (events.length === 0 && (why.marked || why.confirmed.length > 0))
+      options.publish.publish(PodSync, {}, { subject: subjectOf(record), causes });
+    for (const item of pod.items) if (this.exits.get(item.id) !== undefined) this.#deps.onExitEntered(item);
+  }
+
+  #failed(uid: string, startedAt: number, error: unknown): void {
+    const { cache, options } = this.#deps;
+    const failure = error instanceof Error ? error : new Error(String(error));
+    if (!this.quarantine.has(uid))
+      options.logger.warn("pod is set apart: its status cannot be read", { podUid: uid, err: failure });
+    this.quarantine.failed(uid, errorText(failure));
+    cache.set(uid, cache.get(uid).status, failure, startedAt);
+  }
+
+  #gone(word: Word, record: PodRecord | undefined, events: readonly LifecycleEvent[]): number {
+    const { cache } = this.#deps;
+    const { uid, listing } = word;
+    this.#marks.delete(uid);
+    this.quarantine.release(uid);
+    const last = cache.get(uid).status;
+    if (record !== undefined) {
+      for (const id of record.old.keys()) this.#confirmed(id);
+      this.records.remove(uid, listing.order);
+    }
+    cache.setAbsent(uid, listing.startedAt);
+    if (record !== undefined) for (const event of events) this.#publish(record, event, last, []);
+    return countNews(events);
+  }
+
+  #confirms(pod: ListedPod): boolean {
+    return this.exits.size > 0 && pod.items.some((item) => this.#confirmsItem(item));
+  }
+
+  /** The list itself says exited of a container whose exit was entered: worth a status call. */
+  #confirmsItem(item: ListedItem): boolean {
+    return item.state === "exited" && this.exits.get(item.id) !== undefined;
+  }
+
+  #confirm(pod: ListedPod, status: RuntimePodStatus, vanished: ReadonlySet<string>): UnconfirmedExit[] {
+    if (this.exits.size === 0) return [];
+    const fresh = new Map(status.containers.map((record) => [record.id, record]));
+    const confirmed: UnconfirmedExit[] = [];
+    const known = [...pod.items.map(({ id }) => id), ...(this.records.get(pod.uid)?.old.keys() ?? [])];
+    for (const id of new Set(known)) {
+      const record = fresh.get(id);
+      const agrees = record === undefined || (record.state === "exited" && record.exitUnconfirmed !== true);
+      if (!agrees && !vanished.has(id)) continue;
+      const exit = this.#confirmed(id);
+      if (exit !== undefined) confirmed.push(exit);
+    }
+    return confirmed;
+  }
+
+  #confirmed(id: string): UnconfirmedExit | undefined {
+    const exit = this.exits.confirm(id);
+    if (exit === undefined) return undefined;
+    this.#deps.metrics.eventToCache(exit.enteredAt, true);
+    this.#deps.onExitConfirmed(id);
+    return exit;
+  }
+
+  #publish(
+    record: PodRecord,
+    { type, item }: LifecycleEvent,
+    status: RuntimePodStatus | undefined,
+    causes: readonly number[],
+  ): void {
+    const { publish } = this.#deps.options;
+    const subject = {
+      ...subjectOf(record),
+      containerId: item.id,
+      ...(item.name === "" ? {} : { container: item.name }),
+    };
+    const data = { containerId: item.id, kind: item.kind, name: item.name };
+    switch (type) {
+      case "ContainerStarted":
+        publish.publish(ContainerStarted, data, { subject, causes });
+        return;
+      case "ContainerDied": {
+        const exit = this.exits.get(item.id);
+        const exitCode = exit?.exitCode ?? status?.containers.find(({ id }) => id === item.id)?.exitCode;
+        const seq = publish.publish(
+          ContainerDied,
+          { ...data, exitCode, unconfirmed: exit !== undefined },
+          { subject, causes },
+        );
+        if (exit !== undefined) exit.diedSeq = seq;
+        return;
+      }
+      case "ContainerRemoved":
+        publish.publish(ContainerRemoved, data, { subject, causes });
+        return;
+      case "ContainerChanged":
+        return; // computed so that the pod is inspected, never published
+      default:
+        return type satisfies never;
+    }
+  }
+}
+
+function subjectOf({ uid, name, namespace }: PodRecord): { readonly podUid: string; readonly pod?: string } {
+  return name === "" ? { podUid: uid } : { podUid: uid, pod: `${namespace}/${name}` };
+}
+
+/** Starts and deaths: what a working event stream would have told of. */
+function countNews(events: readonly LifecycleEvent[]): number {
+  let news = 0;
+  for (const { type } of events) if (type === "ContainerStarted" || type === "ContainerDied") news += 1;
+  return news;
+}
