@@ -124,10 +124,17 @@ export interface PodFiles {
   mkdir(path: string, mode: number): Promise<void>;
   /** Removes a tree; missing is fine. Never follows a symbolic link and never crosses a mount. */
   removeTree(path: string): Promise<void>;
-  /** Writes temp + fsync + rename. */
-  writeFile(path: string, content: string, mode: number): Promise<void>;
+  /**
+   * Writes temp + fsync + rename, with exactly this mode whatever the umask is. With `inPlace` the file itself is written, without fsync,
+   * and missing folders above it are made: for files that are written anew at each container start, and may be mounted.
+   */
+  writeFile(path: string, content: string, mode: number, options?: { readonly inPlace?: boolean }): Promise<void>;
   /** At most `limitBytes`; undefined when the file does not exist. With `fromEnd` the last bytes. */
-  readFile(path: string, limitBytes: number, options?: { readonly fromEnd?: boolean }): Promise<string | undefined>;
+  readFile(
+    path: string,
+    limitBytes: number,
+    options?: { readonly fromEnd?: boolean },
+  ): Promise<string | undefined>;
   /** Names in a folder; empty when it does not exist. */
   list(path: string): Promise<readonly string[]>;
   symlink(target: string, path: string): Promise<void>;
