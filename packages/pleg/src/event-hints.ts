@@ -29,6 +29,8 @@ export interface EventHintsOptions {
 const MAX_UNKNOWN = 200;
 /** A container of ours is usually listed by then, because its worker asked for a look. */
 const UNKNOWN_DELAY_MS = 100;
+/** What tells of no change of state can come in thousands: one look per pod and pause. */
+const SOON_MS = 20;
 /** From so many on, one list of everything is cheaper. */
 const UNKNOWN_STORM = 8;
 const NS_PER_MS = 1_000_000n;
@@ -37,6 +39,8 @@ const NS_PER_MS = 1_000_000n;
 export class EventHints {
   readonly #deps: EventHintsOptions;
   readonly #confirmer: HintConfirmer;
+  readonly #soon = new Set<string>();
+  #soonTimer: Timer | undefined;
   readonly #unknown = new Set<string>();
   #unknownTimer: Timer | undefined;
 
@@ -78,7 +82,7 @@ export class EventHints {
         return;
     }
     if (item === undefined) this.#addUnknown(containerId);
-    else this.#deps.look(item.podUid);
+    else this.#lookSoon(item.podUid);
   }
 
   /** The runtime is waited for to say what an exit event said. */
@@ -96,6 +100,19 @@ export class EventHints {
     this.#unknownTimer?.cancel();
     this.#unknownTimer = undefined;
     this.#unknown.clear();
+    this.#soonTimer?.cancel();
+    this.#soonTimer = undefined;
+    this.#soon.clear();
+  }
+
+  /** Bounded by the pods there are. */
+  #lookSoon(podUid: string): void {
+    this.#soon.add(podUid);
+    this.#soonTimer ??= this.#deps.options.clock.timer(SOON_MS, () => {
+      this.#soonTimer = undefined;
+      for (const uid of this.#soon) this.#deps.look(uid);
+      this.#soon.clear();
+    });
   }
 
   #exit(item: ListedItem | undefined, containerId: string, exitCode: number, exitedAt: bigint): void {

@@ -125,5 +125,7 @@ export class EventSource {
     if (problem !== this.#problem)
       logger.info("no events from the runtime: relisting every second", { problem });
     this.#problem = problem;
+    // The pause that the stream had earned is over.
+    this.#options.onGap();
   }
 }

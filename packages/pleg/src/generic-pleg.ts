@@ -137,7 +137,8 @@ export class GenericPLEG implements Component {
         onGap: () => this.#relistSoon("gap"),
       });
     this.#looks.open();
-    this.#running = Promise.all([this.#loop(signal), this.#events?.run(signal)]);
+    // Subscribed first, listed then: nothing falls between the two.
+    this.#running = Promise.all([this.#events?.run(signal), this.#loop(signal)]);
     return Promise.resolve();
   }
 

@@ -6,7 +6,6 @@ import { ManualClock } from "@holdfast/core/manual-clock";
 import { MetricsRegistry } from "@holdfast/core/metrics";
 import { GenericPLEG } from "@holdfast/pleg";
 import type { GenericPlegOptions } from "@holdfast/pleg";
-import { expect } from "vitest";
 import { ScriptedEvents, ScriptedRuntime } from "./scripted-runtime.ts";
 
 /** A PLEG on a scripted runtime in virtual time. Its disposal fails the test when a timer is left. */
@@ -60,7 +59,9 @@ export class Environment implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.pleg.stop();
     await this.clock.settle(4);
-    expect(this.pleg.snapshot().waiting).toEqual({ looks: 0, readers: 0, hints: 0 });
-    expect(this.clock.waiting, "timers left behind").toBe(0);
+    const { looks, readers, hints } = this.pleg.snapshot().waiting;
+    const left = { looks, readers, hints, timers: this.clock.waiting };
+    if (Object.values(left).some((count) => count > 0))
+      throw new Error(`left behind: ${JSON.stringify(left)}`);
   }
 }
