@@ -16,12 +16,11 @@ import type {
   ContainerState as CriContainerState,
   ContainerStatus,
   NamespaceMode,
-  PodSandboxState,
   PodSandboxStatus,
 } from "@holdfast/cri";
+import { SANDBOX_READY } from "./cri-states.ts";
 import type { ListedItem } from "./pod-records.ts";
 
-const SANDBOX_READY: typeof PodSandboxState.SANDBOX_READY = 0;
 const NODE_NAMESPACE: typeof NamespaceMode.NODE = 2;
 const STATES: Readonly<Record<CriContainerState, ContainerState>> = {
   0: "created",

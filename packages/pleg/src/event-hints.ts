@@ -8,6 +8,7 @@
  */
 import type { Timer } from "@holdfast/core/clock";
 import { errorText } from "@holdfast/core/errors";
+import { CONTAINER_EXITED, CONTAINER_RUNNING, SANDBOX_READY } from "./cri-states.ts";
 import { HintConfirmer } from "./hint-confirmer.ts";
 import type { Expectation } from "./hint-confirmer.ts";
 import type { ResolvedPlegOptions } from "./options.ts";
@@ -137,11 +138,11 @@ export class EventHints {
     try {
       if (item.kind === "sandbox") {
         const status = await calls.sandboxStatus(item, signal);
-        return status === undefined || (want === "exited" ? status.state !== 0 : true);
+        return status === undefined || want !== "exited" || status.state !== SANDBOX_READY;
       }
       const status = await calls.containerStatus(item, signal);
       if (status === undefined) return true;
-      return want === "exited" ? status.state === 2 : status.state === 1 || status.state === 2;
+      return status.state === CONTAINER_EXITED || (want === "started" && status.state === CONTAINER_RUNNING);
     } catch {
       return false; // asked again after a pause, for a bounded time
     }

@@ -10,7 +10,8 @@ import {
   POD_NAMESPACE_LABEL,
   POD_UID_LABEL,
 } from "@holdfast/core/names";
-import type { Container, ContainerState, PodSandbox, PodSandboxState } from "@holdfast/cri";
+import type { Container, ContainerState, PodSandbox } from "@holdfast/cri";
+import { CONTAINER_EXITED, CONTAINER_RUNNING, SANDBOX_READY } from "./cri-states.ts";
 
 /** kubelet: plegContainerState; "non-existent" is absence. */
 export type PlegState = "running" | "exited" | "unknown";
@@ -51,9 +52,6 @@ export interface PodRecord {
   order: number;
 }
 
-const SANDBOX_READY: typeof PodSandboxState.SANDBOX_READY = 0;
-const CONTAINER_RUNNING: typeof ContainerState.CONTAINER_RUNNING = 1;
-const CONTAINER_EXITED: typeof ContainerState.CONTAINER_EXITED = 2;
 const NS_PER_MS = 1e6;
 
 /** kubelet: convertState. Created counts as unknown. */
