@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { defineEvent } from "@holdfast/bus";
+import type { EventType } from "@holdfast/bus";
+import type { PodPhase } from "@holdfast/core/pod-types";
+
+/** What `status/PodStatusChanged` carries: enough to know whether to read the status again. */
+export interface PodStatusChange {
+  readonly uid: string;
+  readonly namespace: string;
+  readonly name: string;
+  /** Grows by one with each change of this pod's status, from 1 at the agent's start. */
+  readonly version: number;
+  readonly phase: PodPhase;
+  /** Undefined for the first status of a pod. */
+  readonly previousPhase: PodPhase | undefined;
+  /** Whether condition Ready is True. */
+  readonly ready: boolean;
+  /** The pod's own reason (Evicted, DeadlineExceeded ...), "" for none. */
+  readonly reason: string;
+  /** Restarts of all containers together. */
+  readonly restarts: number;
+}
+
+/** A pod's status changed. Read `StatusManager.get` again. Never published when nothing but a time differs. */
+export const PodStatusChanged: EventType<PodStatusChange, "status/PodStatusChanged"> =
+  defineEvent<PodStatusChange>()("status/PodStatusChanged");

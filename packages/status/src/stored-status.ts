@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** A status as text on the disk, and back: what comes back is checked, for whoever reads it next has no other truth. Pure. */
+import type { ContainerStatus, PodPhase, PodStatus } from "@holdfast/core/pod-types";
+import { parseTime } from "./status-time.ts";
+
+const FORMAT = 1;
+const PHASES: ReadonlySet<string> = new Set<PodPhase>([
+  "Pending",
+  "Running",
+  "Succeeded",
+  "Failed",
+  "Unknown",
+]);
+
+/** The text of a status. */
+export function storedStatusText(status: PodStatus): string {
+  return JSON.stringify({ format: FORMAT, status });
+}
+
+/** The status, or undefined when the text is damaged or of another format: then the runtime's word is all there is. */
+export function parseStoredStatus(text: string): PodStatus | undefined {
+  let stored: unknown;
+  try {
+    stored = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (!isObject(stored) || stored["format"] !== FORMAT || !isObject(stored["status"])) return undefined;
+  const { phase, startTime, conditions, containerStatuses, initContainerStatuses } = stored["status"];
+  const sound =
+    typeof phase === "string" &&
+    PHASES.has(phase) &&
+    typeof startTime === "string" &&
+    parseTime(startTime) !== undefined &&
+    isListOf(conditions, (one) => typeof one["type"] === "string" && typeof one["status"] === "string") &&
+    isListOf(containerStatuses, isContainerStatus) &&
+    isListOf(initContainerStatuses, isContainerStatus);
+  return sound ? (stored["status"] as unknown as PodStatus) : undefined;
+}
+
+/**
+ * What makes a status worth a write to the disk: phase, start, the conditions' values, restarts and ends. The rest comes back from the
+ * runtime at the next look.
+ */
+export function storedStatusSignature(status: PodStatus): string {
+  const container = (one: ContainerStatus): string =>
+    `${one.name}=${one.restartCount}${one.state.terminated === undefined ? "" : "!"}${one.started === true ? "+" : ""}`;
+  return [
+    status.phase,
+    status.reason ?? "",
+    status.startTime ?? "",
+    ...(status.conditions ?? []).map((condition) => `${condition.type}:${condition.status}`),
+    ...(status.initContainerStatuses ?? []).map(container),
+    ...(status.containerStatuses ?? []).map(container),
+  ].join(" ");
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isListOf(value: unknown, isGood: (one: Record<string, unknown>) => boolean): boolean {
+  return value === undefined || (Array.isArray(value) && value.every((one) => isObject(one) && isGood(one)));
+}
+
+function isContainerStatus(one: Record<string, unknown>): boolean {
+  return (
+    typeof one["name"] === "string" &&
+    typeof one["restartCount"] === "number" &&
+    isObject(one["state"]) &&
+    isObject(one["lastState"])
+  );
+}
