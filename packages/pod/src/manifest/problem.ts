@@ -82,6 +82,6 @@ const MAX_REASON = 600;
 
 function oneLine(text: string): string {
   // A file's own bytes may stand in a message: nothing in it may move a terminal's cursor.
-  const clean = text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ");
+  const clean = text.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, " ");
   return clean.length > MAX_REASON ? `${clean.slice(0, MAX_REASON)}…` : clean;
 }

@@ -32,18 +32,22 @@ export interface ManifestContent {
   readonly text?: string;
 }
 
-/** From a file's bytes to pods that can run: decode, parse, validate, default. Pure. */
-export function readManifest(bytes: Uint8Array, origin: ManifestOrigin): ManifestContent {
+/**
+ * From a file's bytes to pods that can run: decode, parse, validate, default. Pure. With the same text as `previous` (of the same origin) the answer
+ * is `previous`.
+ */
+export function readManifest(
+  bytes: Uint8Array,
+  origin: ManifestOrigin,
+  previous?: ManifestContent,
+): ManifestContent {
   const problems = new ProblemList(origin.path);
   const text = decodeManifest(bytes, problems);
   if (text === undefined) return { pods: [], problems: problems.list(), failed: true };
-  const pods = problems.failed ? [] : readPods(text, origin, problems);
-  return {
-    pods: problems.failed ? [] : pods,
-    problems: problems.list(),
-    failed: problems.failed,
-    text,
-  };
+  if (text === previous?.text) return previous;
+  const pods = readPods(text, origin, problems);
+  const { failed } = problems;
+  return { pods: failed ? [] : pods, problems: problems.list(), failed, text };
 }
 
 function readPods(text: string, { path, nodeName }: ManifestOrigin, problems: ProblemList): ManifestPod[] {

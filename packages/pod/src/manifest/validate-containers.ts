@@ -52,7 +52,7 @@ function validateName(
 }
 
 function validateImage({ image }: Loose<Container>, path: string, report: DocumentReport): void {
-  if (image !== undefined && /[\s\u0000-\u001f\u007f]/.test(image))
+  if (image !== undefined && /[\s\p{Cc}]/u.test(image))
     report.error(`${path}.image`, invalidValue(image, "must not contain whitespace"));
 }
 
