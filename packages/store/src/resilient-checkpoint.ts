@@ -182,7 +182,9 @@ class MemoryFallback implements ResilientCheckpoint {
   /** An unreadable value is an absent one: nobody may stop because a verdict is lost. */
   #read<T>(read: () => T, absent: T): T {
     try {
-      return read();
+      const value = read();
+      if (this.#waiting.size === 0) this.#problem = undefined;
+      return value;
     } catch (error) {
       if (!isRetryable(error)) throw error;
       this.#problem = errorText(error);

@@ -60,11 +60,31 @@ const ERRNO: Readonly<Record<string, string>> = {
   EPERM: "SQLITE_READONLY",
 };
 
-/** The typed error for whatever came out of SQLite or of a file call; errors of our own and bugs (`TypeError`) come back untouched. */
+/** The typed error for what came out of SQLite; everything else (errors of our own, of a caller's work, bugs) comes back untouched. */
+export function sqliteErrorFrom(error: unknown, path: string, attempted: string): unknown {
+  const raw = codeOf(error);
+  return raw?.startsWith("SQLITE_") === true ? translated(error, raw, { raw, path, attempted }) : error;
+}
+
+/** The same, where file calls are made too. */
 export function storeErrorFrom(error: unknown, path: string, attempted: string): unknown {
-  if (HoldfastError.is(error) || !(error instanceof Error) || !("code" in error)) return error;
-  const raw = String(error.code);
-  const code = ERRNO[raw] ?? (raw.startsWith("SQLITE_") ? raw : "SQLITE_IOERR");
+  const raw = codeOf(error);
+  if (raw === undefined || !(error instanceof Error) || !("syscall" in error))
+    return sqliteErrorFrom(error, path, attempted);
+  return translated(error, ERRNO[raw] ?? "SQLITE_IOERR", { raw, path, attempted });
+}
+
+function codeOf(error: unknown): string | undefined {
+  if (HoldfastError.is(error) || !(error instanceof Error) || !("code" in error)) return undefined;
+  return String(error.code);
+}
+
+function translated(
+  error: unknown,
+  code: string,
+  where: { readonly raw: string; readonly path: string; readonly attempted: string },
+): HoldfastError {
+  const { raw, path, attempted } = where;
   const meaning = MEANINGS.find(([prefix]) => code.startsWith(prefix));
   const details = { path, sqlite: raw };
   if (meaning === undefined) {

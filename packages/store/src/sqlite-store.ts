@@ -16,7 +16,7 @@ import type { Connection, ConnectionOptions } from "./connection.ts";
 import { migrate } from "./migrations.ts";
 import type { Migration } from "./migrations.ts";
 import { KEPT_SET_ASIDE, setAside } from "./set-aside.ts";
-import { isCorruption, storeErrorFrom, StoreErrorCode } from "./sqlite-errors.ts";
+import { isCorruption, sqliteErrorFrom, storeErrorFrom, StoreErrorCode } from "./sqlite-errors.ts";
 import type { Checkpoint, SqlValue, Statement, Store, StoreHealth } from "./store.ts";
 
 /** A checkpoint is a small thing; whoever writes more has made a mistake. */
@@ -85,6 +85,8 @@ export class SqliteStore implements Store {
   #connection: Connection;
   #closed = false;
   #inTransaction = false;
+  /** What SQLite rolled the transaction back for: what follows in the same work must not be written by itself. */
+  #rolledBackBy: unknown;
   #writeProblem: string | undefined;
   #memoryProblem: string | undefined;
 
@@ -206,13 +208,15 @@ export class SqliteStore implements Store {
   }
 
   #executeOnce(statement: PreparedStatement<unknown>, mode: Mode, params: SqlValue[]): unknown {
+    if (this.#rolledBackBy !== undefined) throw this.#rolledBackBy;
     try {
       const result = statement.call(this.#live(), mode, params);
       if (mode === "run" && !this.#inTransaction) this.#writeProblem = undefined;
       return result;
     } catch (cause) {
-      const error = storeErrorFrom(cause, this.#path, mode === "run" ? "writing" : "reading");
+      const error = sqliteErrorFrom(cause, this.#path, mode === "run" ? "writing" : "reading");
       if (mode === "run") this.#noteWriteProblem(error);
+      if (this.#inTransaction && !this.#connection.inTransaction) this.#rolledBackBy = error;
       throw error;
     }
   }
@@ -228,17 +232,19 @@ export class SqliteStore implements Store {
       this.#begin.call(this.#live(), "run", []);
       this.#inTransaction = true;
       const result = work();
+      if (this.#rolledBackBy !== undefined) throw this.#rolledBackBy;
       if (result instanceof Promise) throw new TypeError("a transaction's work must be synchronous");
       this.#commit.call(this.#connection, "run", []);
       this.#writeProblem = undefined;
       return result;
     } catch (cause) {
       this.#rollBack();
-      const error = storeErrorFrom(cause, this.#path, "writing");
+      const error = sqliteErrorFrom(cause, this.#path, "writing");
       this.#noteWriteProblem(error);
       throw error;
     } finally {
       this.#inTransaction = false;
+      this.#rolledBackBy = undefined;
     }
   }
 

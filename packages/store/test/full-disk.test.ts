@@ -36,6 +36,24 @@ test("a full file fails writes with a retryable STORE_FULL; reading goes on, spa
   expect(store.health().setAside).toEqual([]);
 });
 
+test("a transaction whose work swallows the error keeps nothing of itself", () => {
+  using folder = temporaryFolder();
+  using store = small(folder.path);
+  store.set("n", "a", "1");
+  const sloppy = (): void => {
+    try {
+      for (let n = 0; n < 1000; n++) store.set("filler", String(n), "x".repeat(3000));
+    } catch {
+      // As a careless caller would.
+    }
+    store.delete("n", "a");
+  };
+  expect(() => store.transaction(sloppy)).toThrow(/no space left/);
+  expect([store.get("n", "a"), store.entries("filler").length]).toEqual(["1", 0]);
+  store.transaction(() => store.set("n", "b", "2"));
+  expect(store.entries("n").length).toBe(2);
+});
+
 test("a resilient checkpoint goes on in memory and writes when there is space again", async () => {
   using folder = temporaryFolder();
   using store = small(folder.path);

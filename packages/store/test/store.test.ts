@@ -85,6 +85,12 @@ test("a transaction keeps all or nothing, and a nested one joins it", () => {
     }),
   ).toThrow("changed my mind");
   expect(store.entries("n").map(([key]) => key)).toEqual(["a", "b"]);
+  const theirs = Object.assign(new Error("no such file"), { code: "ENOENT", syscall: "open" });
+  expect(() =>
+    store.transaction(() => {
+      throw theirs;
+    }),
+  ).toThrow(theirs);
   expect(() => store.transaction(async () => store.set("n", "d", "4"))).toThrow(TypeError);
   expect(store.entries("n").length).toBe(2);
 });
