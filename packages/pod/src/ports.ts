@@ -53,6 +53,8 @@ export interface PodStatusPort {
    */
   update(pod: Pod, runtime: RuntimePodStatus, options: PodStatusOptions): PodStatus;
   get(uid: string): PodStatus | undefined;
+  /** How long the pod has been active, by the monotonic clock; undefined before it started. */
+  activeForMs(uid: string): number | undefined;
   /** The pod is gone: forget it. */
   remove(uid: string): void;
 }
