@@ -200,7 +200,12 @@ export class ManifestLooker {
   /** Gone, or just being replaced. Without its folder nobody can tell: then it stays. */
   async #missing(path: string, visit: Visit): Promise<number | undefined> {
     const { clock, files, folderIsThere, lastGood, logger, onChange } = this.#options;
-    if (files.get(path) === undefined) return undefined;
+    if (files.get(path) === undefined) {
+      // It vanished before it was understood. Together with its folder: then it may come back, and nobody knows what it means.
+      if (!(await folderIsThere())) files.unreadable(path, new Error("its folder is gone"));
+      onChange();
+      return undefined;
+    }
     const now = clock.monotonic();
     visit.missingSince ??= now;
     const left = visit.missingSince + DELETION_SETTLE_MS - now;

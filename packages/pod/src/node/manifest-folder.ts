@@ -53,9 +53,7 @@ export class NodeManifestFolder implements ManifestFolder {
         if (errnoOf(error) !== "ENOENT") throw error;
         // Only what has no entry is gone; a link to nothing is there.
         if ((await lstat(path)).isSymbolicLink())
-          throw new HoldfastError("POD_MANIFEST_LINK", "permanent", "it is a symbolic link to nothing", {
-            cause: error,
-          });
+          throw new HoldfastError("POD_MANIFEST_LINK", "permanent", "it is a symbolic link to nothing");
         throw error;
       }
     });
@@ -118,8 +116,10 @@ async function watchFolder(
   watcher.on("raw", (event, path, details) => {
     const name = basename(String(path));
     const { watchedPath } = details as { watchedPath?: string };
-    if (watchedPath === root && name === basename(root)) onHint({ kind: "all" });
-    else if (name.startsWith("..")) onHint({ kind: "all" });
+    const outside = watchedPath !== root;
+    // Of the parent folder only our own folder counts; anything else outside is the target of a link.
+    if (outside && watchedPath === dirname(root) && name !== basename(root)) return;
+    if (outside || name === basename(root) || name.startsWith("..")) onHint({ kind: "all" });
     else if (only === undefined ? isManifestName(name) : name === only)
       onHint({ kind: event === "change" ? "content" : "entry", path: join(root, name) });
   });
