@@ -11,21 +11,19 @@ const CLASS_NAME: Readonly<Record<QosClass, string | undefined>> = {
   BestEffort: "besteffort",
 };
 
-/** What may stand in a path: a pod UID never contains a slash or a dot-dot. */
-const SAFE_UID = /^[A-Za-z0-9_.-]{1,128}$/;
+/** What may stand in a path. No `_`: systemd's names spell a dash so, and the UID must be read back from the name. */
+const SAFE_UID = /^[A-Za-z0-9-]{1,128}$/;
 
 /** Path of the QoS class cgroup below `root`; the Guaranteed class is `kubepods` itself. kubelet: CgroupName of the QoS containers. */
 export function qosCgroupPath(driver: CgroupDriver, root: string, qos: QosClass): string {
-  const parts = ["kubepods", ...(CLASS_NAME[qos] === undefined ? [] : [CLASS_NAME[qos]])];
-  return join(root, driver === "systemd" ? sliceParts(parts) : parts);
+  return join(driver, root, ["kubepods", ...(CLASS_NAME[qos] === undefined ? [] : [CLASS_NAME[qos]])]);
 }
 
 /** Path of a pod's cgroup: also what is given to the runtime as `cgroup_parent`. kubelet: GetPodContainerName. */
 export function podCgroupPath(driver: CgroupDriver, root: string, qos: QosClass, uid: string): string {
-  if (!SAFE_UID.test(uid) || uid.includes(".."))
-    throw new TypeError(`pod UID ${JSON.stringify(uid)} cannot name a cgroup`);
+  if (!SAFE_UID.test(uid)) throw new TypeError(`pod UID ${JSON.stringify(uid)} cannot name a cgroup`);
   const parts = ["kubepods", ...(CLASS_NAME[qos] === undefined ? [] : [CLASS_NAME[qos]]), `pod${uid}`];
-  return join(root, driver === "systemd" ? sliceParts(parts) : parts);
+  return join(driver, root, parts);
 }
 
 /** The pod's UID from the last component of its cgroup, or undefined when it is no pod's. */
@@ -42,6 +40,9 @@ function sliceParts(parts: readonly string[]): string[] {
   return escaped.map((_, index) => `${escaped.slice(0, index + 1).join("-")}.slice`);
 }
 
-function join(root: string, parts: readonly string[]): string {
-  return `${root === "/" ? "" : root}/${parts.join("/")}`;
+/** systemd has one name for the whole way, so the root's components become slices too. kubelet: ParseCgroupfsToCgroupName, ToSystemd. */
+function join(driver: CgroupDriver, root: string, parts: readonly string[]): string {
+  const above = root.split("/").filter((part) => part !== "");
+  if (driver === "cgroupfs") return `/${[...above, ...parts].join("/")}`;
+  return `/${sliceParts([...above.map((part) => part.replace(/\.slice$/, "")), ...parts]).join("/")}`;
 }

@@ -4,8 +4,8 @@
  * Cgroups of pods: made before the first sandbox, removed after the last.
  *
  * Owns: `kubepods`, the two QoS classes below it and the pods' cgroups; the runtime makes the containers' cgroups inside. Reads: the
- * cgroup tree, nothing else. Invariants: making what is there only writes its values again; only cgroups of pods named by the caller are
- * removed. Lost on a crash: nothing, the tree itself is the state.
+ * cgroup tree, nothing else. Invariants: making what is there only writes its values, and only when they differ from what was last written; the classes
+ * are written by one at a time; only cgroups of pods named by the caller are removed. Lost on a crash: nothing, the tree itself is the state.
  */
 import type { Clock } from "@holdfast/core/clock";
 import { errorText, HoldfastError } from "@holdfast/core/errors";
@@ -15,15 +15,15 @@ import { podQosClass } from "@holdfast/core/pod";
 import type { Container, Pod, QosClass } from "@holdfast/core/pod-types";
 import { podCgroupPath, podUidOfCgroup, qosCgroupPath } from "./cgroup-names.ts";
 import type { CgroupDriver } from "./cgroup-names.ts";
+import { cgroupFiles, sliceProperties } from "./compute-cgroup-writes.ts";
 import {
   computeContainerResources,
   computePodCgroup,
   milliCpuToShares,
   podTotal,
-  sharesToWeight,
 } from "./compute-resources.ts";
 import type { ContainerResources, PodCgroupValues, ResourceSettings } from "./compute-resources.ts";
-import type { CgroupTree, SliceProperty, SystemdSlices } from "./ports.ts";
+import type { CgroupTree, SystemdSlices } from "./ports.ts";
 
 /** How a {@link PodContainerManager} is made. */
 export interface PodContainerManagerOptions {
@@ -43,20 +43,28 @@ export interface PodContainerManagerOptions {
 /** How often what is left in a pod's cgroup is killed before removal is given up for now. kubelet: tryKillingCgroupProcesses. */
 const KILL_ROUNDS = 5;
 const KILL_ROUND_MS = 100;
+/** How long systemd may take to make a slice. kubelet: its cgroup library waits 30 s for the job. */
+const SLICE_WAIT_MS = 30_000;
 const QOS_CLASSES: readonly QosClass[] = ["Guaranteed", "Burstable", "BestEffort"];
 
 /** kubelet: podContainerManagerImpl and qosContainerManagerImpl. */
 export class PodContainerManager {
   readonly #options: PodContainerManagerOptions;
   readonly #logger: Logger;
+  /** Only with the systemd driver. */
+  readonly #systemd: SystemdSlices | undefined;
   /** CPU requests of the burstable pods that have a cgroup, for the class's shares. */
   readonly #burstableMilli = new Map<string, number>();
-  #classesReady = false;
+  /** What was last written into each cgroup that we made. */
+  readonly #written = new Map<string, string>();
+  /** The last work on the classes: one at a time, or an older sum could be written after a newer one. */
+  #classWork: Promise<void> = Promise.resolve();
 
   constructor(options: PodContainerManagerOptions) {
     if (options.driver === "systemd" && options.systemd === undefined)
       throw new TypeError("the systemd cgroup driver needs a SystemdSlices port");
     this.#options = options;
+    this.#systemd = options.driver === "systemd" ? options.systemd : undefined;
     this.#logger = options.logger ?? silentLogger;
   }
 
@@ -67,7 +75,7 @@ export class PodContainerManager {
     const path = podCgroupPath(this.#options.driver, this.#options.cgroupRoot ?? "/", qos, pod.metadata.uid);
     if (qos === "Burstable")
       this.#burstableMilli.set(pod.metadata.uid, podTotal(pod.spec, "requests", "cpu"));
-    await this.#ensureClasses(qos === "Burstable");
+    await this.#ensureClasses();
     await this.#make(path, computePodCgroup(pod.spec, this.#options.settings));
     return path;
   }
@@ -75,11 +83,17 @@ export class PodContainerManager {
   /** Ends what still runs in the pod's cgroup and removes it, whatever its class was. kubelet: Destroy. */
   async destroy(uid: string): Promise<void> {
     if (this.#options.cgroupsPerQOS === false) return;
-    this.#burstableMilli.delete(uid);
     for (const qos of QOS_CLASSES) {
       const path = podCgroupPath(this.#options.driver, this.#options.cgroupRoot ?? "/", qos, uid);
+      this.#written.delete(path);
       if (await this.#options.tree.exists(path)) await this.#destroyPath(path);
     }
+    if (!this.#burstableMilli.delete(uid)) return;
+    await this.#ensureClasses().catch((error: unknown) =>
+      this.#logger.warn("lowering the burstable class's shares failed; the next pod tries again", {
+        error: errorText(error),
+      }),
+    );
   }
 
   /** UIDs of all pods that have a cgroup, ours or not: the caller knows which are its own. kubelet: GetAllPodsFromCgroups. */
@@ -101,8 +115,13 @@ export class PodContainerManager {
     return computeContainerResources(pod, container, this.#options.settings, this.#options.tree.version);
   }
 
-  async #ensureClasses(burstableChanged: boolean): Promise<void> {
-    if (this.#classesReady && !burstableChanged) return;
+  #ensureClasses(): Promise<void> {
+    const work = this.#classWork.then(() => this.#writeClasses());
+    this.#classWork = work.catch(() => {}); // told to the caller that started it
+    return work;
+  }
+
+  async #writeClasses(): Promise<void> {
     const { driver, cgroupRoot = "/" } = this.#options;
     const burstable = [...this.#burstableMilli.values()].reduce((sum, milli) => sum + milli, 0);
     const values = (shares: number): PodCgroupValues => ({
@@ -112,86 +131,96 @@ export class PodContainerManager {
       memoryLimitBytes: undefined,
       pidsLimit: undefined,
     });
-    if (!this.#classesReady) {
-      await this.#make(qosCgroupPath(driver, cgroupRoot, "Guaranteed"), undefined);
-      await this.#make(qosCgroupPath(driver, cgroupRoot, "BestEffort"), values(2));
-    }
+    await this.#make(qosCgroupPath(driver, cgroupRoot, "Guaranteed"), undefined);
+    await this.#make(qosCgroupPath(driver, cgroupRoot, "BestEffort"), values(2));
     await this.#make(qosCgroupPath(driver, cgroupRoot, "Burstable"), values(milliCpuToShares(burstable)));
-    this.#classesReady = true;
   }
 
   async #make(path: string, values: PodCgroupValues | undefined): Promise<void> {
-    const { tree, systemd } = this.#options;
-    if (systemd !== undefined && this.#options.driver === "systemd") {
-      await systemd.ensure(
-        path.slice(path.lastIndexOf("/") + 1),
-        values === undefined ? [] : sliceProperties(values),
-      );
+    const { tree } = this.#options;
+    const wanted = JSON.stringify(values ?? null);
+    const exists = await tree.exists(path);
+    if (exists && this.#written.get(path) === wanted) return;
+    if (this.#systemd !== undefined) await this.#makeSlice(this.#systemd, path, values, exists);
+    else {
+      await tree.create(path);
+      for (const [controller, file, value] of values === undefined ? [] : cgroupFiles(values, tree.version)) {
+        await tree.write(path, controller, file, value);
+      }
+    }
+    this.#written.set(path, wanted);
+  }
+
+  async #makeSlice(
+    systemd: SystemdSlices,
+    path: string,
+    values: PodCgroupValues | undefined,
+    exists: boolean,
+  ): Promise<void> {
+    const { tree, clock } = this.#options;
+    const slice = sliceName(path);
+    const properties = values === undefined ? [] : sliceProperties(values, tree.version);
+    if (exists) {
+      if (properties.length > 0) await systemd.set(slice, properties);
       return;
     }
-    await tree.create(path);
-    for (const [controller, file, value] of values === undefined ? [] : cgroupFiles(values, tree.version)) {
-      await tree.write(path, controller, file, value);
+    await systemd.start(slice, properties);
+    // systemd only queues the work: the runtime must find the slice, with its values, before it makes a scope in it.
+    const end = clock.monotonic() + SLICE_WAIT_MS;
+    for (let wait = 2; !(await tree.exists(path)); wait = Math.min(2 * wait, 200)) {
+      if (clock.monotonic() >= end)
+        throw new HoldfastError(
+          "RESOURCE_SYSTEMD",
+          "retryable",
+          `systemd accepted ${slice}, but ${path} did not appear within ${SLICE_WAIT_MS / 1000} s`,
+        );
+      await clock.sleep(wait);
     }
   }
 
   async #destroyPath(path: string): Promise<void> {
-    const { tree, clock, systemd } = this.#options;
+    const { tree, clock } = this.#options;
+    let problem: unknown = new Error("processes live in it");
     for (let round = 0; round < KILL_ROUNDS; round++) {
+      if (round > 0) await clock.sleep(KILL_ROUND_MS);
       const pids = await tree.pids(path);
-      if (pids.length === 0) break;
-      this.#logger.warn("killing what is left in a pod's cgroup", { cgroup: path, pids: pids.length });
-      for (const pid of pids) tree.kill(pid);
-      await clock.sleep(KILL_ROUND_MS);
+      if (pids.length > 0) {
+        this.#logger.warn("killing what is left in a pod's cgroup", { cgroup: path, pids: pids.length });
+        await this.#kill(path, pids);
+        continue;
+      }
+      try {
+        await this.#systemd?.stop(sliceName(path));
+        await tree.remove(path);
+        return;
+      } catch (error) {
+        problem = error; // a dying process is listed no more but keeps its cgroup busy for some milliseconds
+      }
     }
-    try {
-      if (systemd !== undefined && this.#options.driver === "systemd")
-        await systemd.stop(path.slice(path.lastIndexOf("/") + 1));
-      await tree.remove(path);
-    } catch (cause) {
-      throw new HoldfastError(
-        "RESOURCE_CGROUP_BUSY",
-        "retryable",
-        `removing cgroup ${path}: ${errorText(cause)}`,
-        { cause },
-      );
+    throw new HoldfastError(
+      "RESOURCE_CGROUP_BUSY",
+      "retryable",
+      `removing cgroup ${path}: ${errorText(problem)}`,
+      { cause: problem },
+    );
+  }
+
+  /** On v2 the kernel kills all at once, faster than anything inside can fork (Linux 5.14). */
+  async #kill(path: string, pids: readonly number[]): Promise<void> {
+    const { tree } = this.#options;
+    if (tree.version === 2) {
+      try {
+        await tree.write(path, "", "cgroup.kill", "1");
+        return;
+      } catch {
+        // an older kernel, or gone meanwhile: one by one
+      }
     }
+    for (const pid of pids) tree.kill(pid);
   }
 }
 
-/** The files to write, in an order the kernel accepts. */
-export function cgroupFiles(
-  values: PodCgroupValues,
-  version: 1 | 2,
-): (readonly [controller: string, file: string, value: string])[] {
-  const files: (readonly [string, string, string])[] = [];
-  const { cpuShares, cpuQuotaUs, cpuPeriodUs, memoryLimitBytes, pidsLimit } = values;
-  if (version === 1) {
-    files.push(["cpu", "cpu.shares", String(cpuShares)]);
-    if (cpuQuotaUs !== undefined)
-      files.push(
-        ["cpu", "cpu.cfs_period_us", String(cpuPeriodUs)],
-        ["cpu", "cpu.cfs_quota_us", String(cpuQuotaUs)],
-      );
-    if (memoryLimitBytes !== undefined)
-      files.push(["memory", "memory.limit_in_bytes", String(memoryLimitBytes)]);
-  } else {
-    files.push(["cpu", "cpu.weight", String(sharesToWeight(cpuShares))]);
-    if (cpuQuotaUs !== undefined)
-      files.push(["cpu", "cpu.max", `${cpuQuotaUs < 0 ? "max" : cpuQuotaUs} ${cpuPeriodUs}`]);
-    if (memoryLimitBytes !== undefined) files.push(["memory", "memory.max", String(memoryLimitBytes)]);
-  }
-  if (pidsLimit !== undefined) files.push(["pids", "pids.max", String(pidsLimit)]);
-  return files;
-}
-
-/** The same as systemd's properties. systemd counts the quota as microseconds of CPU per second. */
-export function sliceProperties(values: PodCgroupValues): SliceProperty[] {
-  const { cpuShares, cpuQuotaUs, cpuPeriodUs, memoryLimitBytes, pidsLimit } = values;
-  const properties: SliceProperty[] = [["CPUWeight", "t", String(sharesToWeight(cpuShares))]];
-  if (cpuQuotaUs !== undefined && cpuQuotaUs > 0)
-    properties.push(["CPUQuotaPerSecUSec", "t", String(Math.round((cpuQuotaUs * 1_000_000) / cpuPeriodUs))]);
-  if (memoryLimitBytes !== undefined) properties.push(["MemoryMax", "t", String(memoryLimitBytes)]);
-  if (pidsLimit !== undefined) properties.push(["TasksMax", "t", String(pidsLimit)]);
-  return properties;
+/** The unit's name: the last component, which spells the whole way. */
+function sliceName(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
 }

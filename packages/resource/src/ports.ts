@@ -20,8 +20,11 @@ export interface CgroupTree {
 
 /** systemd's side, with the systemd driver only. */
 export interface SystemdSlices {
-  /** Makes a transient slice with these properties, or sets them on the one that is there. */
-  ensure(slice: string, properties: readonly SliceProperty[]): Promise<void>;
+  /** Queues the start of a transient slice with these properties; one that is loaded already gets them and is started. */
+  start(slice: string, properties: readonly SliceProperty[]): Promise<void>;
+  /** Sets properties of a slice that is there. */
+  set(slice: string, properties: readonly SliceProperty[]): Promise<void>;
+  /** Queues the end of a slice and all that is in it; one that is not loaded is fine. */
   stop(slice: string): Promise<void>;
 }
 

@@ -5,8 +5,10 @@ import { join } from "node:path";
 import type { Pod } from "@holdfast/core/pod-types";
 import { ManualClock } from "@holdfast/core/manual-clock";
 import { openCgroupTree, PodContainerManager } from "@holdfast/resource";
-import type { CgroupTree, SliceProperty } from "@holdfast/resource";
+import type { CgroupTree, SliceProperty, SystemdSlices } from "@holdfast/resource";
 import { afterEach, beforeEach, expect, test } from "vitest";
+
+const settings = { cpuCFSQuota: true, cpuCFSQuotaPeriodMs: 100, podPidsLimit: -1, memoryBytes: 1e9 };
 
 let root: string;
 beforeEach(() => {
@@ -34,7 +36,6 @@ function v1Fixture(): void {
 }
 
 function manager(tree: CgroupTree): PodContainerManager {
-  const settings = { cpuCFSQuota: true, cpuCFSQuotaPeriodMs: 100, podPidsLimit: -1, memoryBytes: 1e9 };
   return new PodContainerManager({ tree, clock: new ManualClock(), driver: "cgroupfs", settings });
 }
 
@@ -113,7 +114,6 @@ test("destroying kills what is left, and is fine when nothing is there", async (
   tree.paths.add("/kubepods/besteffort/podx");
   tree.living = [4, 5];
   const clock = new ManualClock();
-  const settings = { cpuCFSQuota: true, cpuCFSQuotaPeriodMs: 100, podPidsLimit: -1, memoryBytes: 1e9 };
   const pods = new PodContainerManager({ tree, clock, driver: "cgroupfs", settings });
   const destroying = pods.destroy("x");
   await clock.advance(1000);
@@ -128,7 +128,6 @@ test("a cgroup that stays busy is a retryable error after five rounds", async ()
   tree.living = [7];
   tree.stubborn = true;
   const clock = new ManualClock();
-  const settings = { cpuCFSQuota: true, cpuCFSQuotaPeriodMs: 100, podPidsLimit: -1, memoryBytes: 1e9 };
   const destroying = expect(
     new PodContainerManager({ tree, clock, driver: "cgroupfs", settings }).destroy("x"),
   ).rejects.toMatchObject({ code: "RESOURCE_CGROUP_BUSY", kind: "retryable" });
@@ -137,34 +136,140 @@ test("a cgroup that stays busy is a retryable error after five rounds", async ()
   expect(tree.killed).toEqual([7, 7, 7, 7, 7]);
 });
 
-test("with the systemd driver slices are made with systemd's properties", async () => {
-  const slices = new Map<string, readonly SliceProperty[]>();
-  const settings = { cpuCFSQuota: true, cpuCFSQuotaPeriodMs: 100, podPidsLimit: -1, memoryBytes: 1e9 };
-  const pods = new PodContainerManager({
-    tree: memoryTree(),
-    clock: new ManualClock(),
-    driver: "systemd",
-    systemd: {
-      ensure: async (slice, properties) => void slices.set(slice, properties),
-      stop: async () => {},
+/** systemd with a tree: slices appear `latencyMs` after they were asked for. */
+function fakeSystemd(clock: ManualClock, latencyMs = 0) {
+  const tree = { ...memoryTree(), version: 2 as const };
+  const calls: string[] = [];
+  const properties = new Map<string, readonly SliceProperty[]>();
+  const parents = [
+    "",
+    "/kubepods.slice",
+    "/kubepods.slice/kubepods-burstable.slice",
+    "/kubepods.slice/kubepods-besteffort.slice",
+  ];
+  const pathOf = (slice: string): string =>
+    `${parents.findLast((parent) => slice.startsWith(parent.slice(parent.lastIndexOf("/") + 1).replace(".slice", "-")) || parent === "")}/${slice}`;
+  const systemd: SystemdSlices = {
+    async start(slice, values) {
+      calls.push(`start ${slice}`);
+      properties.set(slice, values);
+      if (latencyMs === 0) tree.paths.add(pathOf(slice));
+      else clock.timer(latencyMs, () => tree.paths.add(pathOf(slice)));
     },
-    settings,
-  });
-  const parent = await pods.ensureExists({
+    async set(slice, values) {
+      calls.push(`set ${slice}`);
+      properties.set(slice, values);
+    },
+    async stop(slice) {
+      calls.push(`stop ${slice}`);
+    },
+  };
+  return { tree, calls, properties, systemd };
+}
+
+test("with the systemd driver slices are made with systemd's properties", async () => {
+  const clock = new ManualClock();
+  const { tree, systemd, properties, calls } = fakeSystemd(clock);
+  const pods = new PodContainerManager({ tree, clock, driver: "systemd", systemd, settings });
+  const guaranteed = {
     ...pod("a-b"),
     spec: { containers: [{ name: "c", image: "i", resources: { limits: { cpu: "500m", memory: "64Mi" } } }] },
-  });
-  expect(parent).toBe("/kubepods.slice/kubepods-poda_b.slice");
-  expect(slices.get("kubepods-poda_b.slice")).toEqual([
+  };
+  expect(await pods.ensureExists(guaranteed)).toBe("/kubepods.slice/kubepods-poda_b.slice");
+  expect(properties.get("kubepods-poda_b.slice")).toEqual([
     ["CPUWeight", "t", "20"],
     ["CPUQuotaPerSecUSec", "t", "500000"],
     ["MemoryMax", "t", "67108864"],
   ]);
+  expect(properties.get("kubepods.slice")).toEqual([]);
+  const before = calls.length;
+  await pods.ensureExists(guaranteed);
+  expect(calls.length, "systemd is not asked again for what it did").toBe(before);
+  // Another agent process: what is there gets its values, and nothing is started again.
+  await new PodContainerManager({ tree, clock, driver: "systemd", systemd, settings }).ensureExists(
+    guaranteed,
+  );
+  expect(calls.slice(before)).toEqual([
+    "set kubepods-besteffort.slice",
+    "set kubepods-burstable.slice",
+    "set kubepods-poda_b.slice",
+  ]);
+});
+
+test("a pod's slice is waited for: systemd only queues the work", async () => {
+  const clock = new ManualClock();
+  const { tree, systemd } = fakeSystemd(clock, 50);
+  const pods = new PodContainerManager({ tree, clock, driver: "systemd", systemd, settings });
+  let done = false;
+  const making = pods.ensureExists(pod("a")).then(() => (done = true));
+  await clock.advance(100);
+  expect(done).toBe(false);
+  await clock.advance(1000);
+  await making;
+  expect(tree.paths).toContain("/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-poda.slice");
+});
+
+test("a slice that never appears is a retryable error", async () => {
+  const clock = new ManualClock();
+  const { tree, systemd } = fakeSystemd(clock, 60_000);
+  const pods = new PodContainerManager({ tree, clock, driver: "systemd", systemd, settings });
+  const making = expect(pods.ensureExists(pod("a"))).rejects.toMatchObject({
+    code: "RESOURCE_SYSTEMD",
+    kind: "retryable",
+  });
+  await clock.advance(31_000);
+  await making;
+});
+
+test("the burstable class's shares follow its pods, up and down, however many come at once", async () => {
+  const clock = new ManualClock();
+  const { tree, systemd, properties, calls } = fakeSystemd(clock);
+  const pods = new PodContainerManager({ tree, clock, driver: "systemd", systemd, settings });
+  await Promise.all(["a", "b", "c"].map((uid) => pods.ensureExists(pod(uid, "1"))));
+  const weight = (): string | undefined => properties.get("kubepods-burstable.slice")?.[0]?.[2];
+  expect(weight()).toBe("118"); // of 3072 shares
+  expect(calls.filter((call) => call.endsWith(" kubepods-burstable.slice"))).toEqual([
+    "start kubepods-burstable.slice",
+  ]);
+  await pods.destroy("b");
+  expect(weight()).toBe("79");
+  expect(calls).toContain("stop kubepods-burstable-podb.slice");
+});
+
+test("a cgroup that is busy for a moment after its processes ended is tried again", async () => {
+  const tree = memoryTree();
+  const clock = new ManualClock();
+  tree.paths.add("/kubepods/podx");
+  const remove = tree.remove.bind(tree);
+  let refusals = 2;
+  tree.remove = async (path) => {
+    if (refusals-- > 0) throw new Error("EBUSY: resource busy or locked, rmdir");
+    await remove(path);
+  };
+  const destroying = new PodContainerManager({ tree, clock, driver: "cgroupfs", settings }).destroy("x");
+  await clock.advance(1000);
+  await destroying;
+  expect([tree.paths.size, tree.killed]).toEqual([0, []]);
+});
+
+test("on v2 the kernel kills what is left, all at once", async () => {
+  const tree = { ...memoryTree(), version: 2 as const };
+  tree.paths.add("/kubepods/podx");
+  tree.living = [4, 5];
+  const writes: string[] = [];
+  tree.write = async (path, _controller, file, value) => {
+    writes.push(`${path}/${file}=${value}`);
+    tree.living = [];
+  };
+  const clock = new ManualClock();
+  const destroying = new PodContainerManager({ tree, clock, driver: "cgroupfs", settings }).destroy("x");
+  await clock.advance(1000);
+  await destroying;
+  expect([writes, tree.killed, tree.paths.size]).toEqual([["/kubepods/podx/cgroup.kill=1"], [], 0]);
 });
 
 test("with cgroupsPerQOS off nothing is made", async () => {
   const tree = memoryTree();
-  const settings = { cpuCFSQuota: true, cpuCFSQuotaPeriodMs: 100, podPidsLimit: -1, memoryBytes: 1e9 };
   expect(
     await new PodContainerManager({
       tree,

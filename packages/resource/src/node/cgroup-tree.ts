@@ -127,16 +127,20 @@ class KernelCgroups implements CgroupTree {
 
 /** On v2 a child has only the controllers that its parent hands down. */
 async function enableControllers(folder: string): Promise<void> {
-  const available = (await readFile(join(folder, "cgroup.controllers"), "utf8")).trim().split(" ");
-  const enabled = (await readFile(join(folder, "cgroup.subtree_control"), "utf8")).trim().split(" ");
+  const words = async (file: string): Promise<string[]> =>
+    (await readFile(join(folder, file), "utf8")).trim().split(" ");
+  const [available, enabled] = [await words("cgroup.controllers"), await words("cgroup.subtree_control")];
   const missing = V2_CONTROLLERS.filter(
     (controller) => available.includes(controller) && !enabled.includes(controller),
   );
-  if (missing.length > 0)
-    await writeFile(
-      join(folder, "cgroup.subtree_control"),
-      missing.map((controller) => `+${controller}`).join(" "),
-    );
+  if (missing.length === 0) return;
+  const control = join(folder, "cgroup.subtree_control");
+  try {
+    await writeFile(control, missing.map((controller) => `+${controller}`).join(" "));
+  } catch {
+    // The kernel takes all or none. One by one, the ones that it can give are had; a value that needs another then fails by the file's name.
+    for (const controller of missing) await writeFile(control, `+${controller}`).catch(() => {});
+  }
 }
 
 /** On v1 a new cpuset is empty and takes no process until it has CPUs and memory nodes. */

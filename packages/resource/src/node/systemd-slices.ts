@@ -10,7 +10,7 @@ const MANAGER = ["org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.f
 
 /** Slices of the system's own systemd. */
 export const systemdSlices: SystemdSlices = {
-  async ensure(slice, properties) {
+  async start(slice, properties) {
     const all: SliceProperty[] = [
       ["Description", "s", `holdfast cgroup ${slice}`],
       ["DefaultDependencies", "b", "false"],
@@ -19,16 +19,18 @@ export const systemdSlices: SystemdSlices = {
       ["TasksAccounting", "b", "true"],
       ...properties,
     ];
-    const flat = all.flatMap(([name, type, value]) => [name, type, value]);
     try {
-      await busctl("StartTransientUnit", "ssa(sv)a(sa(sv))", slice, "fail", String(all.length), ...flat, "0");
+      await busctl("StartTransientUnit", "ssa(sv)a(sa(sv))", slice, "fail", ...flat(all), "0");
     } catch (error) {
-      // Already there: only its values are set.
-      if (!String((error as Error).message).includes("already")) throw error;
-      const settable = properties.flatMap(([name, type, value]) => [name, type, value]);
-      if (properties.length > 0)
-        await busctl("SetUnitProperties", "sba(sv)", slice, "true", String(properties.length), ...settable);
+      // "was already loaded or has a fragment file". Loaded is not started: a stopped unit stays loaded while another one names it.
+      if (!String((error as Error).message).includes("already loaded")) throw error;
+      if (properties.length > 0) await systemdSlices.set(slice, properties);
+      await busctl("StartUnit", "ss", slice, "replace");
     }
+  },
+  async set(slice, properties) {
+    // true: until the next boot only.
+    await busctl("SetUnitProperties", "sba(sv)", slice, "true", ...flat(properties));
   },
   async stop(slice) {
     await busctl("StopUnit", "ss", slice, "replace").catch((error: Error) => {
@@ -36,6 +38,11 @@ export const systemdSlices: SystemdSlices = {
     });
   },
 };
+
+/** An array of structures as busctl takes it: its length, then the parts. */
+function flat(properties: readonly SliceProperty[]): string[] {
+  return [String(properties.length), ...properties.flat()];
+}
 
 function busctl(method: string, ...args: string[]): Promise<void> {
   return new Promise((resolve, reject) => {
