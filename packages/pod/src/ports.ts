@@ -123,6 +123,7 @@ export interface ProbeResults {
 
 /** Files of pods: folders, logs, the termination message. Filled by `src/node/`. */
 export interface PodFiles {
+  /** With its parents; one that exists is fine. */
   mkdir(path: string, mode: number): Promise<void>;
   /** Removes a tree; missing is fine. Never follows a symbolic link and never crosses a mount. */
   removeTree(path: string): Promise<void>;
@@ -139,7 +140,9 @@ export interface PodFiles {
   ): Promise<string | undefined>;
   /** Names in a folder; empty when it does not exist. */
   list(path: string): Promise<readonly string[]>;
+  /** Makes missing folders above it; replaces a link that exists. */
   symlink(target: string, path: string): Promise<void>;
+  /** Missing is fine. */
   removeFile(path: string): Promise<void>;
 }
 

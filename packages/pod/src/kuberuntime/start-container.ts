@@ -9,7 +9,7 @@
  */
 import type { DeepPartial, PodSandboxConfig } from "@holdfast/cri";
 import type { Clock } from "@holdfast/core/clock";
-import { errorText } from "@holdfast/core/errors";
+import { errorText, isNotFound } from "@holdfast/core/errors";
 import type { Limiter } from "@holdfast/core/limiter";
 import type { Logger } from "@holdfast/core/log";
 import type { Container, Pod } from "@holdfast/core/pod-types";
@@ -72,6 +72,12 @@ export interface StartContainerRequest {
   readonly signal: AbortSignal;
 }
 
+interface Begun {
+  readonly containerId: string;
+  /** Of the started event. */
+  readonly seq: number;
+}
+
 /** Rejects with a {@link PodSyncError} that has the waiting reason, or with the signal's reason. */
 export async function startContainer(
   deps: StartContainerDeps,
@@ -80,13 +86,19 @@ export async function startContainer(
   const { container, recorder, signal, pod } = request;
   let containerId: string | undefined;
   try {
-    const image = await deps.images.ensureImageExists({
-      ...request,
-      restart: request.previous !== undefined,
-    });
     const restartCount = await nextRestartCount(deps, request);
-    const config = await configure(deps, request, image, restartCount);
-    const begun = await bringUp(deps, request, config, (id) => (containerId = id));
+    const attempt = async (restart: boolean): Promise<Begun> => {
+      const image = await deps.images.ensureImageExists({ ...request, restart });
+      const config = await configure(deps, request, image, restartCount);
+      return bringUp(deps, request, config, (id) => (containerId = id));
+    };
+    const restart = request.previous !== undefined;
+    const begun = await attempt(restart).catch((error: unknown) => {
+      // What was known of the image may be out of date: once more, and ask.
+      if (!restart || containerId !== undefined || !isNotFound(error)) throw error;
+      deps.images.invalidate(container);
+      return attempt(false);
+    });
     await deps.files
       .link(pod, container.name, restartCount, begun.containerId)
       .catch((error: unknown) =>
@@ -140,7 +152,7 @@ async function bringUp(
   request: StartContainerRequest,
   config: ReturnType<typeof containerConfig>,
   onCreated: (id: string) => void,
-): Promise<{ readonly containerId: string; readonly seq: number }> {
+): Promise<Begun> {
   const { previous, signal } = request;
   const priority = previous === undefined ? FIRST_START_PRIORITY : RESTART_PRIORITY;
   using late = lateSignal(deps.clock, signal, LATE_ABORT_MS);
@@ -199,7 +211,7 @@ async function start(
   restartCount: number,
   created: number,
   signal: AbortSignal,
-): Promise<{ readonly containerId: string; readonly seq: number }> {
+): Promise<Begun> {
   const about = { container: container.name, containerId };
   const after = recorder.emit(ContainerStarting, { containerId, restartCount }, { ...about, after: created });
   if (!running) {
