@@ -26,3 +26,55 @@ export { validateFiles } from "./manifest/validate-files.ts";
 export type { ValidateFilesOptions } from "./manifest/validate-files.ts";
 export { FileLastGoodManifests } from "./node/last-good-manifests.ts";
 export { NodeManifestFolder, readManifestFile } from "./node/manifest-folder.ts";
+
+// The kuberuntime manager: what to do for a pod, and doing it on the CRI.
+export { PodRuntimeManager } from "./kuberuntime/pod-runtime-manager.ts";
+export type { KubeRuntimeOptions, PodRuntimeManagerDeps } from "./kuberuntime/options.ts";
+export type {
+  GarbagePredicates,
+  KillPodOptions,
+  KillPodResult,
+  PodSyncResult,
+  RemovePodOptions,
+  StartedContainer,
+  SyncOptions,
+} from "./kuberuntime/sync-result.ts";
+export type { GarbageCollected } from "./kuberuntime/container-gc.ts";
+export { PodSyncError } from "./kuberuntime/sync-error.ts";
+export type { PodSyncErrorOptions, SyncReason } from "./kuberuntime/sync-error.ts";
+export { computePodActions, hasActions } from "./kuberuntime/compute-pod-actions.ts";
+export type { PodActions } from "./kuberuntime/compute-pod-actions.ts";
+export type { ContainerToKill } from "./kuberuntime/action-draft.ts";
+export { hashContainer } from "./kuberuntime/container-hash.ts";
+export {
+  containerLogPath,
+  legacyLogLink,
+  podLogDirectory,
+  podUidOfLogDirectory,
+} from "./kuberuntime/log-paths.ts";
+export type { PodName } from "./kuberuntime/log-paths.ts";
+export { readTerminationMessage, terminationLogFile } from "./kuberuntime/termination-message.ts";
+export type { TerminationInput } from "./kuberuntime/termination-message.ts";
+export {
+  BackOffEvent,
+  ContainerCreated,
+  ContainerCreating,
+  ContainerFailed,
+  ContainerKilled,
+  ContainerKilling,
+  ContainerRemoving,
+  ContainerStarted,
+  ContainerStarting,
+  DnsWarning,
+  HookFailed,
+  Pulled,
+  PullFailed,
+  Pulling,
+  SandboxChanged,
+  SandboxCreated,
+  SandboxCreating,
+  SandboxFailed,
+  SandboxRemoving,
+  SandboxStopping,
+} from "./kuberuntime/events.ts";
+export type { ContainerFacts, EventText, KillReason, SandboxFacts } from "./kuberuntime/events.ts";
