@@ -20,6 +20,7 @@ import type { Pod } from "@holdfast/core/pod-types";
 import { DEFAULT_MAX_MANIFEST_BYTES } from "../manifest/parse-manifest.ts";
 import type { ManifestProblem } from "../manifest/problem.ts";
 import { fileProblem, ManifestFiles } from "./manifest-files.ts";
+import { LastGoodWriter } from "./last-good-writer.ts";
 import { ManifestLooker } from "./manifest-looker.ts";
 import { mergeManifests } from "./merge-manifests.ts";
 import type { MergedManifests } from "./merge-manifests.ts";
@@ -60,6 +61,7 @@ export class FilePodSource implements Component {
   readonly #files: ManifestFiles;
   readonly #looker: ManifestLooker;
   readonly #teller: ProblemTeller;
+  readonly #lastGood: LastGoodWriter;
   #merged: MergedManifests = { pods: [], owners: new Map(), conflicts: [] };
   #folderProblem: ManifestProblem | undefined;
   #listedOnce = false;
@@ -75,11 +77,13 @@ export class FilePodSource implements Component {
     this.#logger = options.logger ?? silentLogger;
     this.#files = new ManifestFiles(options.nodeName);
     this.#teller = new ProblemTeller(options.publish ?? nullPublisher, this.#logger);
+    this.#lastGood = new LastGoodWriter(options.lastGood, this.#logger);
     this.#looker = new ManifestLooker({
-      ...options,
+      folder: options.folder,
+      clock: options.clock,
+      lastGood: this.#lastGood,
       files: this.#files,
       maxBytes: options.maxManifestBytes ?? DEFAULT_MAX_MANIFEST_BYTES,
-      logger: this.#logger,
       folderIsThere: () => this.#list().then((paths) => paths !== undefined),
       onChange: () => this.#changed(),
     });
@@ -109,6 +113,7 @@ export class FilePodSource implements Component {
     this.#wake?.();
     await running?.loop;
     await this.#looker.stop();
+    await this.#lastGood.drain();
     await this.#closeWatch();
   }
 

@@ -10,12 +10,12 @@
 import type { Clock } from "@holdfast/core/clock";
 import { HoldfastError, isNotFound } from "@holdfast/core/errors";
 import { withDeadline } from "@holdfast/core/lifecycle";
-import type { Logger } from "@holdfast/core/log";
 import { ProblemList } from "../manifest/problem.ts";
 import type { ManifestContent } from "../manifest/read-manifest.ts";
 import { DELETION_SETTLE_MS, RECENT_WRITE_MS, settleWait } from "./compute-settle.ts";
 import type { ManifestFiles } from "./manifest-files.ts";
-import type { LastGoodManifests, ManifestFacts, ManifestFolder } from "./ports.ts";
+import type { LastGoodWriter } from "./last-good-writer.ts";
+import type { ManifestFacts, ManifestFolder } from "./ports.ts";
 
 /** How a {@link ManifestLooker} is made. */
 export interface ManifestLookerOptions {
@@ -23,8 +23,7 @@ export interface ManifestLookerOptions {
   readonly clock: Clock;
   readonly files: ManifestFiles;
   readonly maxBytes: number;
-  readonly logger: Logger;
-  readonly lastGood?: LastGoodManifests;
+  readonly lastGood: LastGoodWriter;
   /** Whether the folder can be listed now. */
   readonly folderIsThere: () => Promise<boolean>;
   /** Called after what is known of a file changed. */
@@ -174,7 +173,7 @@ export class ManifestLooker {
     });
     if (wait !== undefined) return wait;
     if (after.version !== facts.version) return 0;
-    await this.#judge(path, facts.version, content);
+    this.#judge(path, facts.version, content);
     return undefined;
   }
 
@@ -184,22 +183,18 @@ export class ManifestLooker {
     return files.read(path, bytes);
   }
 
-  async #judge(path: string, version: string, content: ManifestContent): Promise<void> {
-    const { files, lastGood, logger, onChange } = this.#options;
-    const before = files.get(path);
+  #judge(path: string, version: string, content: ManifestContent): void {
+    const { files, lastGood, onChange } = this.#options;
+    const before = files.get(path)?.good?.text;
     files.judge(path, version, content);
     onChange();
-    if (content.failed || content.text === undefined || before?.good?.text === content.text) return;
-    try {
-      await lastGood?.set(path, content.text);
-    } catch (err) {
-      logger.warn("last good manifest cannot be kept", { path, err });
-    }
+    if (!content.failed && content.text !== undefined && content.text !== before)
+      lastGood.keep(path, content.text);
   }
 
   /** Gone, or just being replaced. Without its folder nobody can tell: then it stays. */
   async #missing(path: string, visit: Visit): Promise<number | undefined> {
-    const { clock, files, folderIsThere, lastGood, logger, onChange } = this.#options;
+    const { clock, files, folderIsThere, lastGood, onChange } = this.#options;
     if (files.get(path) === undefined) {
       // It vanished before it was understood. Together with its folder: then it may come back, and nobody knows what it means.
       if (!(await folderIsThere())) files.unreadable(path, new Error("its folder is gone"));
@@ -215,12 +210,8 @@ export class ManifestLooker {
       return undefined;
     }
     files.remove(path);
+    lastGood.keep(path, undefined);
     onChange();
-    try {
-      await lastGood?.delete(path);
-    } catch (err) {
-      logger.warn("last good manifest cannot be removed", { path, err });
-    }
     return undefined;
   }
 
