@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Requests and limits, read where the kernel keeps them; what a container may do; its environment.
+import { expect, test } from "vitest";
+import { cgroupOf, readCgroupFile } from "./harness/cgroups.ts";
+import { container, pod } from "./harness/manifests.ts";
+import { startNode } from "./harness/test-node.ts";
+import type { TestNode } from "./harness/test-node.ts";
+
+async function exec(node: TestNode, name: string, command: string): Promise<string> {
+  const { stdout, stderr } = await node.cli("exec", `${name}-${node.name}`, "--", "sh", "-c", command);
+  return `${stdout}${stderr}`.trim();
+}
+
+async function mainPid(node: TestNode, name: string): Promise<number> {
+  const { id } = await node.runningContainer(name);
+  return (await node.containerStatus(id)).pid;
+}
+
+test("cgroups by QoS class, with requests and limits as the kubelet sets them", async () => {
+  const limits = { cpu: "250m", memory: "64Mi" };
+  await using node = await startNode({
+    pods: [
+      pod("guaranteed", { containers: [container("main", { resources: { limits } })] }),
+      pod("burstable", {
+        containers: [
+          container("main", {
+            resources: { requests: { cpu: "100m", memory: "8Mi" }, limits: { memory: "32Mi" } },
+          }),
+        ],
+      }),
+      pod("besteffort"),
+    ],
+  });
+  const root = node.places.cgroupRoot;
+  const uid = async (name: string): Promise<string> => (await node.sandboxes(name))[0]?.metadata?.uid ?? "";
+  const [guaranteed, burstable, besteffort] = [
+    await mainPid(node, "guaranteed"),
+    await mainPid(node, "burstable"),
+    await mainPid(node, "besteffort"),
+  ];
+  expect(cgroupOf(guaranteed, "memory")).toContain(`${root}/kubepods/pod${await uid("guaranteed")}/`);
+  expect(cgroupOf(burstable, "memory")).toContain(`${root}/kubepods/burstable/pod${await uid("burstable")}/`);
+  expect(cgroupOf(besteffort, "memory")).toContain(
+    `${root}/kubepods/besteffort/pod${await uid("besteffort")}/`,
+  );
+
+  expect(readCgroupFile(guaranteed, "memory", "memory.limit_in_bytes", "memory.max")).toBe(
+    String(64 * 2 ** 20),
+  );
+  expect(readCgroupFile(burstable, "memory", "memory.limit_in_bytes", "memory.max")).toBe(
+    String(32 * 2 ** 20),
+  );
+  expect(Number(readCgroupFile(besteffort, "memory", "memory.limit_in_bytes", "memory.max")) > 2 ** 40).toBe(
+    true,
+  );
+  // 250m of a period of 100 ms.
+  expect(readCgroupFile(guaranteed, "cpu", "cpu.cfs_quota_us", "cpu.max")).toMatch(/^25000( 100000)?$/);
+  expect(readCgroupFile(guaranteed, "cpu", "cpu.shares", "cpu.weight")).toMatch(/^(256|10)$/);
+  expect(readCgroupFile(burstable, "cpu", "cpu.shares", "cpu.weight")).toMatch(/^(102|4)$/);
+  expect(readCgroupFile(besteffort, "cpu", "cpu.shares", "cpu.weight")).toMatch(/^(2|1)$/);
+
+  for (const name of ["guaranteed", "burstable", "besteffort"]) {
+    expect((await node.pod(name))?.status.qosClass?.toLowerCase()).toBe(name);
+    node.remove(name);
+  }
+  await node.assertNothingLeft();
+});
+
+test("capabilities, privileged, read-only root, and users", async () => {
+  const secured = (name: string, securityContext: Record<string, unknown>) =>
+    pod(name, { containers: [container("main", { securityContext })] });
+  await using node = await startNode({
+    pods: [
+      secured("dropped", { capabilities: { drop: ["ALL"], add: ["NET_BIND_SERVICE"] } }),
+      secured("privileged", { privileged: true }),
+      secured("readonly", { readOnlyRootFilesystem: true }),
+      secured("user", { runAsUser: 4711, runAsGroup: 4712 }),
+    ],
+  });
+  for (const name of ["dropped", "privileged", "readonly", "user"]) await node.runningContainer(name);
+  const effective = async (name: string): Promise<bigint> =>
+    BigInt(`0x${await exec(node, name, "grep CapEff /proc/1/status | cut -f2")}`);
+  // CAP_NET_BIND_SERVICE is bit 10.
+  expect(await effective("dropped")).toBe(1n << 10n);
+  expect(await effective("privileged")).toBeGreaterThan(await effective("readonly"));
+  expect(await exec(node, "readonly", "touch /x || true")).toContain("Read-only file system");
+  expect(await exec(node, "user", "id -u; id -g")).toBe("4711\n4712");
+});
+
+test("command, args, workingDir and env with references", async () => {
+  const main = container("main", {
+    command: ["sh", "-c"],
+    args: ['trap "exit 0" TERM; echo "$GREETING in $(pwd)"; sleep 1000000 & wait'],
+    workingDir: "/tmp",
+    env: [
+      { name: "NAME", value: "world" },
+      { name: "GREETING", value: "hello $(NAME) $$(NAME) $(MISSING)" },
+      { name: "POD", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } },
+    ],
+  });
+  await using node = await startNode({ pods: [pod("environment", { containers: [main] })] });
+  await node.runningContainer("environment");
+  await node.until(
+    async () =>
+      (await node.cli("logs", `environment-${node.name}`)).stdout ===
+      "hello world $(NAME) $(MISSING) in /tmp\n",
+    "the log shows what was expanded",
+  );
+  expect(await exec(node, "environment", "echo $POD")).toBe(`environment-${node.name}`);
+});
