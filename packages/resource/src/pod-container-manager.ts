@@ -45,6 +45,8 @@ const KILL_ROUNDS = 5;
 const KILL_ROUND_MS = 100;
 /** How long systemd may take to make a slice. kubelet: its cgroup library waits 30 s for the job. */
 const SLICE_WAIT_MS = 30_000;
+/** After this a slice's cgroup is taken for removed behind systemd's back: it does not make it again by itself. */
+const SLICE_LOST_MS = 2000;
 const QOS_CLASSES: readonly QosClass[] = ["Guaranteed", "Burstable", "BestEffort"];
 
 /** kubelet: podContainerManagerImpl and qosContainerManagerImpl. */
@@ -141,7 +143,9 @@ export class PodContainerManager {
     const wanted = JSON.stringify(values ?? null);
     const exists = await tree.exists(path);
     if (exists && this.#written.get(path) === wanted) return;
-    if (this.#systemd !== undefined) await this.#makeSlice(this.#systemd, path, values, exists);
+    // What another process made is started again too: to set values on a unit that systemd does not know would leave a drop-in until the next boot.
+    if (this.#systemd !== undefined)
+      await this.#makeSlice(this.#systemd, path, values, exists && this.#written.has(path));
     else {
       await tree.create(path);
       for (const [controller, file, value] of values === undefined ? [] : cgroupFiles(values, tree.version)) {
@@ -155,27 +159,34 @@ export class PodContainerManager {
     systemd: SystemdSlices,
     path: string,
     values: PodCgroupValues | undefined,
-    exists: boolean,
+    known: boolean,
   ): Promise<void> {
-    const { tree, clock } = this.#options;
+    const { tree } = this.#options;
     const slice = sliceName(path);
     const properties = values === undefined ? [] : sliceProperties(values, tree.version);
-    if (exists) {
+    if (known) {
       if (properties.length > 0) await systemd.set(slice, properties);
       return;
     }
     await systemd.start(slice, properties);
     // systemd only queues the work: the runtime must find the slice, with its values, before it makes a scope in it.
-    const end = clock.monotonic() + SLICE_WAIT_MS;
+    if (await this.#appears(path, SLICE_LOST_MS)) return;
+    this.#logger.warn("systemd holds a slice for active whose cgroup is gone: it is restarted", { slice });
+    // Nothing can run in a cgroup that is not there, so nothing is stopped by this.
+    await systemd.restart(slice);
+    if (await this.#appears(path, SLICE_WAIT_MS)) return;
+    const text = `systemd accepted ${slice}, but ${path} did not appear within ${SLICE_WAIT_MS / 1000} s`;
+    throw new HoldfastError("RESOURCE_SYSTEMD", "retryable", text);
+  }
+
+  async #appears(path: string, withinMs: number): Promise<boolean> {
+    const { tree, clock } = this.#options;
+    const end = clock.monotonic() + withinMs;
     for (let wait = 2; !(await tree.exists(path)); wait = Math.min(2 * wait, 200)) {
-      if (clock.monotonic() >= end)
-        throw new HoldfastError(
-          "RESOURCE_SYSTEMD",
-          "retryable",
-          `systemd accepted ${slice}, but ${path} did not appear within ${SLICE_WAIT_MS / 1000} s`,
-        );
+      if (clock.monotonic() >= end) return false;
       await clock.sleep(wait);
     }
+    return true;
   }
 
   async #destroyPath(path: string): Promise<void> {

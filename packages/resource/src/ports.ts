@@ -24,6 +24,8 @@ export interface SystemdSlices {
   start(slice: string, properties: readonly SliceProperty[]): Promise<void>;
   /** Sets properties of a slice that is there. */
   set(slice: string, properties: readonly SliceProperty[]): Promise<void>;
+  /** Queues a restart of a slice that systemd thinks active but whose cgroup is gone. */
+  restart(slice: string): Promise<void>;
   /** Queues the end of a slice and all that is in it; one that is not loaded is fine. */
   stop(slice: string): Promise<void>;
 }

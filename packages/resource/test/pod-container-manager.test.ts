@@ -137,7 +137,7 @@ test("a cgroup that stays busy is a retryable error after five rounds", async ()
 });
 
 /** systemd with a tree: slices appear `latencyMs` after they were asked for. */
-function fakeSystemd(clock: ManualClock, latencyMs = 0) {
+function fakeSystemd(clock: ManualClock, latencyMs = 0, restartMends = false) {
   const tree = { ...memoryTree(), version: 2 as const };
   const calls: string[] = [];
   const properties = new Map<string, readonly SliceProperty[]>();
@@ -159,6 +159,10 @@ function fakeSystemd(clock: ManualClock, latencyMs = 0) {
     async set(slice, values) {
       calls.push(`set ${slice}`);
       properties.set(slice, values);
+    },
+    async restart(slice) {
+      calls.push(`restart ${slice}`);
+      if (restartMends) tree.paths.add(pathOf(slice));
     },
     async stop(slice) {
       calls.push(`stop ${slice}`);
@@ -185,14 +189,15 @@ test("with the systemd driver slices are made with systemd's properties", async 
   const before = calls.length;
   await pods.ensureExists(guaranteed);
   expect(calls.length, "systemd is not asked again for what it did").toBe(before);
-  // Another agent process: what is there gets its values, and nothing is started again.
+  // Another agent process cannot know whether systemd made what is there: it asks for all of it once more.
   await new PodContainerManager({ tree, clock, driver: "systemd", systemd, settings }).ensureExists(
     guaranteed,
   );
   expect(calls.slice(before)).toEqual([
-    "set kubepods-besteffort.slice",
-    "set kubepods-burstable.slice",
-    "set kubepods-poda_b.slice",
+    "start kubepods.slice",
+    "start kubepods-besteffort.slice",
+    "start kubepods-burstable.slice",
+    "start kubepods-poda_b.slice",
   ]);
 });
 
@@ -217,8 +222,18 @@ test("a slice that never appears is a retryable error", async () => {
     code: "RESOURCE_SYSTEMD",
     kind: "retryable",
   });
-  await clock.advance(31_000);
+  await clock.advance(33_000);
   await making;
+});
+
+test("a slice whose cgroup was removed behind systemd's back is restarted", async () => {
+  const clock = new ManualClock();
+  const { tree, systemd, calls } = fakeSystemd(clock, 60_000, true);
+  const pods = new PodContainerManager({ tree, clock, driver: "systemd", systemd, settings });
+  const making = pods.ensureExists(pod("a"));
+  await clock.advance(10_000);
+  await making;
+  expect(calls.slice(0, 2)).toEqual(["start kubepods.slice", "restart kubepods.slice"]);
 });
 
 test("the burstable class's shares follow its pods, up and down, however many come at once", async () => {

@@ -32,6 +32,9 @@ export const systemdSlices: SystemdSlices = {
     // true: until the next boot only.
     await busctl("SetUnitProperties", "sba(sv)", slice, "true", ...flat(properties));
   },
+  async restart(slice) {
+    await busctl("RestartUnit", "ss", slice, "replace");
+  },
   async stop(slice) {
     await busctl("StopUnit", "ss", slice, "replace").catch((error: Error) => {
       if (!error.message.includes("not loaded")) throw error;
