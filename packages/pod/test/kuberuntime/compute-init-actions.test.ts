@@ -104,7 +104,15 @@ const INIT_CASES: readonly Case[] = [
 
 // kubelet: TestComputePodActionsWithRestartableInitContainers
 const SIDECAR_CASES: readonly Case[] = [
-  { name: "initialization completed; start all containers", records: [["init1", {}], ["init2", {}], ["init3", {}]], start: MAIN },
+  {
+    name: "initialization completed; start all containers",
+    records: [
+      ["init1", {}],
+      ["init2", {}],
+      ["init3", {}],
+    ],
+    start: MAIN,
+  },
   { name: "no init containers have been started; start the first one", records: [], init: ["init1"] },
   { name: "a sidecar runs: start the next", records: [["init1", {}]], init: ["init2"] },
   {
@@ -144,7 +152,11 @@ const SIDECAR_CASES: readonly Case[] = [
   {
     name: "initialization failed; restart the last restartable init container even if pod's RestartPolicy == Never",
     policy: "Never",
-    records: [["init1", {}], ["init2", {}], ["init3", exited(1)]],
+    records: [
+      ["init1", {}],
+      ["init2", {}],
+      ["init3", exited(1)],
+    ],
     init: ["init3"],
   },
   {

@@ -10,8 +10,12 @@ import { computePodActions } from "../../src/kuberuntime/compute-pod-actions.ts"
 import type { ProbeResults } from "../../src/ports.ts";
 import { container, makePod, record, sandbox, status } from "./fixtures.ts";
 
-const policy = fc.constantFrom("Always", "OnFailure", "Never") as fc.Arbitrary<"Always" | "OnFailure" | "Never">;
-const verdict = fc.constantFrom("success", "failure", undefined) as fc.Arbitrary<"success" | "failure" | undefined>;
+const policy = fc.constantFrom("Always", "OnFailure", "Never") as fc.Arbitrary<
+  "Always" | "OnFailure" | "Never"
+>;
+const verdict = fc.constantFrom("success", "failure", undefined) as fc.Arbitrary<
+  "success" | "failure" | undefined
+>;
 
 interface World {
   readonly pod: Pod;
@@ -31,7 +35,9 @@ const world: fc.Arbitrary<World> = fc
     records: fc.array(
       fc.record({
         index: fc.nat(5),
-        state: fc.constantFrom("created", "running", "exited", "unknown") as fc.Arbitrary<ContainerRecord["state"]>,
+        state: fc.constantFrom("created", "running", "exited", "unknown") as fc.Arbitrary<
+          ContainerRecord["state"]
+        >,
         exitCode: fc.constantFrom(0, 1, 137),
         unconfirmed: fc.boolean(),
         sameHash: fc.boolean(),
@@ -40,13 +46,17 @@ const world: fc.Arbitrary<World> = fc
       }),
       { maxLength: 8 },
     ),
-    sandboxes: fc.array(fc.record({ ready: fc.boolean(), ip: fc.constantFrom("", "10.0.0.1") }), { maxLength: 2 }),
+    sandboxes: fc.array(fc.record({ ready: fc.boolean(), ip: fc.constantFrom("", "10.0.0.1") }), {
+      maxLength: 2,
+    }),
   })
   .map((made) => {
     const initContainers = made.inits.map(({ sidecar, probed }, index) =>
       container(`init${index}`, {
         ...(sidecar ? { restartPolicy: "Always" as const } : {}),
-        ...(probed ? { startupProbe: { tcpSocket: { port: 1 } }, livenessProbe: { tcpSocket: { port: 1 } } } : {}),
+        ...(probed
+          ? { startupProbe: { tcpSocket: { port: 1 } }, livenessProbe: { tcpSocket: { port: 1 } } }
+          : {}),
       }),
     );
     const containers = made.mains.map((own, index) =>
@@ -119,7 +129,11 @@ it("computePodActions never asks twice: a pod where all that was started runs ne
   fc.assert(
     fc.property(world, ({ pod, runtime }) => {
       const healthy: ProbeResults = { liveness: () => "success", startup: () => "success" };
-      let current = status(pod, runtime.containers.filter(({ state }) => state !== "unknown"), []);
+      let current = status(
+        pod,
+        runtime.containers.filter(({ state }) => state !== "unknown"),
+        [],
+      );
       // Runs what is planned, to a fixed point: each round starts at least one container anew.
       for (let round = 0; round < 20; round++) {
         const actions = computePodActions(pod, current, healthy);
@@ -131,9 +145,15 @@ it("computePodActions never asks twice: a pod where all that was started runs ne
           record(pod, one.name, isOneShot(one) ? { state: "exited" } : { state: "running" }),
         );
         const killed = current.containers.map((old) =>
-          actions.killPod || actions.containersToKill.has(old.id) ? { ...old, state: "exited" as const } : old,
+          actions.killPod || actions.containersToKill.has(old.id)
+            ? { ...old, state: "exited" as const }
+            : old,
         );
-        current = status(pod, [...records, ...killed], actions.createSandbox ? [sandbox()] : current.sandboxes);
+        current = status(
+          pod,
+          [...records, ...killed],
+          actions.createSandbox ? [sandbox()] : current.sandboxes,
+        );
       }
       throw new Error("no fixed point");
     }),

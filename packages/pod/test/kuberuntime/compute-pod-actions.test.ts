@@ -28,7 +28,9 @@ function planOf(pod: Pod, runtime: RuntimePodStatus, probes = noProbes): Plan {
   if (actions.attempt > 0) plan.attempt = actions.attempt;
   if (actions.containersToStart.length > 0) plan.start = actions.containersToStart.map(({ name }) => name);
   if (actions.containersToKill.size > 0)
-    plan.killed = [...actions.containersToKill.values()].map((kill) => `${kill.container.name}: ${kill.reason}`);
+    plan.killed = [...actions.containersToKill.values()].map(
+      (kill) => `${kill.container.name}: ${kill.reason}`,
+    );
   if (actions.awaitingConfirmation.length > 0) plan.awaiting = [...actions.awaitingConfirmation];
   expect(actions.initContainersToStart).toEqual([]);
   return plan;
@@ -58,19 +60,31 @@ const CASES: readonly Case[] = [
   },
   {
     name: "restart exited containers if RestartPolicy == Always",
-    records: [["foo1", exited(0)], ["foo2", exited(111)], ["foo3", {}]],
+    records: [
+      ["foo1", exited(0)],
+      ["foo2", exited(111)],
+      ["foo3", {}],
+    ],
     plan: { start: ["foo1", "foo2"] },
   },
   {
     name: "restart failed containers if RestartPolicy == OnFailure",
     pod: { spec: { restartPolicy: "OnFailure" } },
-    records: [["foo1", exited(0)], ["foo2", exited(111)], ["foo3", {}]],
+    records: [
+      ["foo1", exited(0)],
+      ["foo2", exited(111)],
+      ["foo3", {}],
+    ],
     plan: { start: ["foo2"] },
   },
   {
     name: "don't restart containers if RestartPolicy == Never",
     pod: { spec: { restartPolicy: "Never" } },
-    records: [["foo1", exited(0)], ["foo2", exited(111)], ["foo3", {}]],
+    records: [
+      ["foo1", exited(0)],
+      ["foo2", exited(111)],
+      ["foo3", {}],
+    ],
     plan: {},
   },
   {
@@ -82,7 +96,11 @@ const CASES: readonly Case[] = [
   {
     name: "Kill pod and recreate all containers (except for the succeeded one) if the pod sandbox is dead, and RestartPolicy == OnFailure",
     pod: { spec: { restartPolicy: "OnFailure" } },
-    records: [["foo1", {}], ["foo2", exited(0)], ["foo3", {}]],
+    records: [
+      ["foo1", {}],
+      ["foo2", exited(0)],
+      ["foo3", {}],
+    ],
     sandboxes: dead,
     plan: { kill: true, create: true, attempt: 1, start: ["foo1", "foo3"] },
   },
@@ -92,7 +110,12 @@ const CASES: readonly Case[] = [
     sandboxes: [sandbox({ ip: "" })],
     plan: { kill: true, create: true, attempt: 1, start: ALL },
   },
-  { name: "no network status at all is no reason", records: running, sandboxes: [sandbox({ ip: undefined })], plan: {} },
+  {
+    name: "no network status at all is no reason",
+    records: running,
+    sandboxes: [sandbox({ ip: undefined })],
+    plan: {},
+  },
   {
     name: "two ready sandboxes are one too many",
     records: running,
@@ -168,7 +191,11 @@ const CASES: readonly Case[] = [
   {
     name: "restart created but not started containers if RestartPolicy == OnFailure",
     pod: { spec: { restartPolicy: "OnFailure" } },
-    records: [["foo1", { state: "created" }], ["foo2", exited(111)], ["foo3", {}]],
+    records: [
+      ["foo1", { state: "created" }],
+      ["foo2", exited(111)],
+      ["foo3", {}],
+    ],
     plan: { start: ["foo1", "foo2"] },
   },
   {
@@ -180,15 +207,25 @@ const CASES: readonly Case[] = [
   {
     name: "a pod that is being deleted starts nothing",
     pod: { metadata: { deletionTimestamp: "2026-01-01T00:00:00Z" } },
-    records: [["foo1", exited(1)], ["foo2", {}], ["foo3", {}]],
+    records: [
+      ["foo1", exited(1)],
+      ["foo2", {}],
+      ["foo3", {}],
+    ],
     plan: {},
   },
   {
     name: "a container's own policy beats the pod's",
     pod: {
-      spec: { restartPolicy: "Never", containers: [container("foo1", { restartPolicy: "OnFailure" }), container("foo2")] },
+      spec: {
+        restartPolicy: "Never",
+        containers: [container("foo1", { restartPolicy: "OnFailure" }), container("foo2")],
+      },
     },
-    records: [["foo1", exited(3)], ["foo2", {}]],
+    records: [
+      ["foo1", exited(3)],
+      ["foo2", {}],
+    ],
     plan: { start: ["foo1"] },
   },
   {
@@ -213,7 +250,11 @@ const CASES: readonly Case[] = [
 describe("computePodActions", () => {
   it.each(CASES)("$name", ({ pod: parts, records = [], sandboxes, probes = {}, plan }) => {
     const pod = makePod(parts);
-    const runtime = status(pod, records.map(([name, more]) => record(pod, name, more)), sandboxes);
+    const runtime = status(
+      pod,
+      records.map(([name, more]) => record(pod, name, more)),
+      sandboxes,
+    );
     const first = runtime.containers[0]?.id;
     const results: ProbeResults = {
       liveness: (id) => (id === first ? probes.liveness : undefined),

@@ -9,7 +9,11 @@ import { MemoryCheckpoint } from "./memory-ports.ts";
 const pod = makePod();
 const one = container("foo1");
 
-function setUp(maxMs?: number): { clock: ManualClock; checkpoint: MemoryCheckpoint; make: () => CrashLoopBackOff } {
+function setUp(maxMs?: number): {
+  clock: ManualClock;
+  checkpoint: MemoryCheckpoint;
+  make: () => CrashLoopBackOff;
+} {
   const clock = new ManualClock();
   const checkpoint = new MemoryCheckpoint();
   const make = (): CrashLoopBackOff =>

@@ -75,7 +75,9 @@ describe("podDns", () => {
       podDns(makePod({ spec: { dnsPolicy: "None", dnsConfig: { searches } } }), settings).config.searches;
     expect(searchesOf(Array.from({ length: 33 }, (_, index) => `d${index}`))).toHaveLength(32);
     expect(searchesOf(["ok", "x".repeat(254)])).toEqual(["ok"]);
-    expect(searchesOf(Array.from({ length: 20 }, (_, index) => `${index}`.padEnd(200, "x"))).join(" ").length).toBeLessThanOrEqual(2048);
+    expect(
+      searchesOf(Array.from({ length: 20 }, (_, index) => `${index}`.padEnd(200, "x"))).join(" ").length,
+    ).toBeLessThanOrEqual(2048);
   });
 });
 

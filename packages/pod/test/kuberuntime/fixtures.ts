@@ -22,7 +22,11 @@ export function makePod({ spec, metadata }: PodParts = {}): Pod {
     apiVersion: "v1",
     kind: "Pod",
     metadata: { name: "web", namespace: "default", uid: "uid-1", ...metadata },
-    spec: { containers: [container("foo1"), container("foo2"), container("foo3")], restartPolicy: "Always", ...spec },
+    spec: {
+      containers: [container("foo1"), container("foo2"), container("foo3")],
+      restartPolicy: "Always",
+      ...spec,
+    },
   };
 }
 

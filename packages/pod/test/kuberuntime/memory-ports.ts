@@ -31,13 +31,18 @@ export class MemoryFiles implements PodFiles {
   }
   async removeTree(path: string): Promise<void> {
     for (const name of this.contents.keys()) if (name.startsWith(`${path}/`)) this.contents.delete(name);
-    for (const name of this.folders) if (name === path || name.startsWith(`${path}/`)) this.folders.delete(name);
+    for (const name of this.folders)
+      if (name === path || name.startsWith(`${path}/`)) this.folders.delete(name);
   }
   async writeFile(path: string, content: string): Promise<void> {
     this.operations.push(`write ${path}`);
     this.contents.set(path, content);
   }
-  async readFile(path: string, limit: number, options: { fromEnd?: boolean } = {}): Promise<string | undefined> {
+  async readFile(
+    path: string,
+    limit: number,
+    options: { fromEnd?: boolean } = {},
+  ): Promise<string | undefined> {
     const text = this.contents.get(path);
     return options.fromEnd === true ? text?.slice(-limit) : text?.slice(0, limit);
   }

@@ -219,7 +219,8 @@ describe("grace period", () => {
 // kubelet: TestShouldContainerBeRestarted
 describe("shouldContainerBeRestarted", () => {
   const pod = makePod();
-  const on = (restartPolicy: "Always" | "OnFailure" | "Never"): typeof pod => makePod({ spec: { restartPolicy } });
+  const on = (restartPolicy: "Always" | "OnFailure" | "Never"): typeof pod =>
+    makePod({ spec: { restartPolicy } });
   const one = container("foo1");
   it.each([
     ["no record", on("Never"), undefined, true],
@@ -229,14 +230,19 @@ describe("shouldContainerBeRestarted", () => {
     ["succeeded, OnFailure", on("OnFailure"), record(pod, "foo1", exited(0)), false],
     ["failed, Never", on("Never"), record(pod, "foo1", exited(1)), false],
     ["succeeded, Always", pod, record(pod, "foo1", exited(0)), true],
-  ])("%s", (_title, of, found, expected) => expect(shouldContainerBeRestarted(one, of, found)).toBe(expected));
+  ])("%s", (_title, of, found, expected) =>
+    expect(shouldContainerBeRestarted(one, of, found)).toBe(expected),
+  );
 });
 
 describe("termination message", () => {
   const files = new MemoryFiles();
   files.contents.set("/file", "last words");
   files.contents.set("/empty", "");
-  files.contents.set("/log", "2026-01-01T00:00:00Z stdout F one\n2026-01-01T00:00:00Z stderr P tw\n2026-01-01T00:00:00Z stderr F o\n");
+  files.contents.set(
+    "/log",
+    "2026-01-01T00:00:00Z stdout F one\n2026-01-01T00:00:00Z stderr P tw\n2026-01-01T00:00:00Z stderr F o\n",
+  );
   const base = { message: "", exitCode: 1, reason: "Error", policy: "File", file: "/file", logFile: "/log" };
   it.each([
     ["the file", {}, "last words"],
@@ -246,7 +252,11 @@ describe("termination message", () => {
     ["falls back to logs", { file: "/empty", policy: "FallbackToLogsOnError" }, "one\ntwo\n"],
     ["not when it has a message", { policy: "FallbackToLogsOnError" }, "last words"],
     ["not on success", { file: "/empty", policy: "FallbackToLogsOnError", exitCode: 0 }, ""],
-    ["not when it never ran", { file: "/empty", policy: "FallbackToLogsOnError", reason: "ContainerCannotRun" }, ""],
+    [
+      "not when it never ran",
+      { file: "/empty", policy: "FallbackToLogsOnError", reason: "ContainerCannotRun" },
+      "",
+    ],
   ])("%s", async (_title, more, text) =>
     expect(await readTerminationMessage(files, { ...base, ...more })).toBe(text),
   );
