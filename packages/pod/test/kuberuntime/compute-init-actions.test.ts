@@ -185,7 +185,8 @@ const SIDECAR_CASES: readonly Case[] = [
   },
 ];
 
-function check(one: Case): void {
+/** What is asserted: plan and expectation, in the same shape. */
+function planned(one: Case): { readonly actual: object; readonly wanted: object } {
   const make = one.sidecars === true ? sidecar : container;
   const probe = one.probe === undefined ? {} : { [one.probe]: { tcpSocket: { port: 1 } } };
   const parts: PodParts = {
@@ -203,25 +204,33 @@ function check(one: Case): void {
     startup: (id) => one.verdicts?.[nameOf(id)]?.startup,
   };
   const actions = computePodActions(pod, runtime, probes);
-  expect({
+  const actual = {
     kill: actions.killPod,
     create: actions.createSandbox,
     init: actions.initContainersToStart.map(({ name }) => name),
     start: actions.containersToStart.map(({ name }) => name),
     killed: [...actions.containersToKill.values()].map((kill) => kill.container.name),
-  }).toEqual({
+  };
+  const wanted = {
     kill: one.kill ?? false,
     create: one.create ?? false,
     init: one.init ?? [],
     start: one.start ?? [],
     killed: one.killed ?? [],
-  });
+  };
+  return { actual, wanted };
 }
 
 describe("computePodActions with init containers", () => {
-  it.each(INIT_CASES)("$name", (one) => check(one));
+  it.each(INIT_CASES)("$name", (one) => {
+    const { actual, wanted } = planned(one);
+    expect(actual).toEqual(wanted);
+  });
 });
 
 describe("computePodActions with sidecars", () => {
-  it.each(SIDECAR_CASES)("$name", (one) => check({ ...one, sidecars: true }));
+  it.each(SIDECAR_CASES)("$name", (one) => {
+    const { actual, wanted } = planned({ ...one, sidecars: true });
+    expect(actual).toEqual(wanted);
+  });
 });
