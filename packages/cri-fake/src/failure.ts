@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { CriErrorCode } from "@holdfast/cri";
+
+/** What {@link RuntimeFailure} takes besides code and text. */
+export interface RuntimeFailureOptions {
+  readonly reservedFor?: string;
+  readonly mayHaveHappened?: boolean;
+}
+
+/** How the inside of the fake says that a call fails; the caller's side makes a `CriError` of it. */
+export class RuntimeFailure extends Error {
+  readonly code: CriErrorCode;
+  readonly reservedFor: string | undefined;
+  readonly mayHaveHappened: boolean;
+
+  constructor(code: CriErrorCode, text: string, options: RuntimeFailureOptions = {}) {
+    super(text);
+    this.name = "RuntimeFailure";
+    this.code = code;
+    this.reservedFor = options.reservedFor;
+    this.mayHaveHappened = options.mayHaveHappened ?? false;
+  }
+}
+
+/** As containerd words it. */
+export function noSuchContainer(id: string): RuntimeFailure {
+  return new RuntimeFailure(
+    "CRI_NOT_FOUND",
+    `an error occurred when try to find container "${id}": not found`,
+  );
+}
+
+/** As containerd words it. */
+export function noSuchSandbox(id: string): RuntimeFailure {
+  return new RuntimeFailure("CRI_NOT_FOUND", `an error occurred when try to find sandbox "${id}": not found`);
+}
+
+/** What a runtime answers that does not know an RPC. */
+export function notImplemented(method: string): RuntimeFailure {
+  return new RuntimeFailure("CRI_UNIMPLEMENTED", `method ${method} not implemented`);
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+
+export { FakeRuntime } from "./fake-runtime.ts";
+export type { FakeRuntimeOptions, KillOptions } from "./fake-runtime.ts";
+export type { FakeContainer, FakeSandbox } from "./views.ts";
+export type { ContainerPhase } from "./state.ts";
+export { RuntimeFailure } from "./failure.ts";
+export type { RuntimeFailureOptions } from "./failure.ts";
+export { FaultScript } from "./faults.ts";
+export type {
+  Decision,
+  Fault,
+  FaultEffects,
+  FaultError,
+  FaultHandle,
+  FaultMatch,
+  FaultSubject,
+} from "./faults.ts";
+export { LOCAL_IMAGES } from "./images.ts";
+export type { FakeImage } from "./images.ts";
+export type { Registry } from "./image-service.ts";
+export type { LogSink } from "./logs.ts";
+export { commandNotFound } from "./program.ts";
+export type { ExecAnswer, OutputLine, Program, ProgramQuery, Programs } from "./program.ts";
+export type { Violation } from "./violations.ts";

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a container does, as data. Nothing is executed: a program says when it ends and how it answers.
+
+/** What an exec in a container answers. */
+export interface ExecAnswer {
+  /** Default 0. */
+  readonly exitCode?: number;
+  /** Default empty. */
+  readonly stdout?: string;
+  /** Default empty. */
+  readonly stderr?: string;
+  /** How long the command takes, in milliseconds. Default 0; Infinity never ends by itself. */
+  readonly afterMs?: number;
+}
+
+/** One line that a container writes to its log. */
+export interface OutputLine {
+  /** Milliseconds after the start. Default 0. */
+  readonly afterMs?: number;
+  /** Default stdout. */
+  readonly stream?: "stdout" | "stderr";
+  /** Without the newline. */
+  readonly text: string;
+}
+
+/** What the main process of a container does. An empty program runs until it is told to stop. */
+export interface Program {
+  /** Ends by itself after so many milliseconds. Default: never. */
+  readonly exitAfterMs?: number;
+  /** How it ends by itself. Default 0. */
+  readonly exitCode?: number;
+  /** SIGTERM does nothing, as to a PID 1 without a handler: only SIGKILL ends it. Default false. */
+  readonly ignoreSigterm?: boolean;
+  /** How long it takes to end on SIGTERM, in milliseconds. Default 0. */
+  readonly exitOnSigtermAfterMs?: number;
+  /** How it ends on SIGTERM. Default 143, as one that has no handler. */
+  readonly sigtermExitCode?: number;
+  /** SIGKILL does nothing either, as to a process that waits for a dead NFS server. Default false. */
+  readonly ignoreSigkill?: boolean;
+  /** Answers commands that are run in it. Default: exit code 0, no output. */
+  readonly exec?: (command: readonly string[]) => ExecAnswer;
+  /** It cannot be started: StartContainer fails with this text, and the container is EXITED with 128, StartError. */
+  readonly startError?: string;
+  /** The kernel kills it for want of memory after so many milliseconds: 137, OOMKilled. Default: never. */
+  readonly oomAfterMs?: number;
+  /** What it writes to its log, at most 10,000 lines. Default nothing. */
+  readonly output?: readonly OutputLine[];
+}
+
+/** Which container a program is asked for. */
+export interface ProgramQuery {
+  readonly containerId: string;
+  readonly podUid: string;
+  readonly podName: string;
+  readonly podNamespace: string;
+  /** The container's name in its pod. */
+  readonly name: string;
+  readonly attempt: number;
+  /** As the request named it. */
+  readonly image: string;
+  readonly command: readonly string[];
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+/** Chooses the program of a container. Asked once, when the container is started. */
+export type Programs = (container: ProgramQuery) => Program;
+
+/** What containerd and runc say of a command that is not in the image: for {@link Program.startError}. */
+export function commandNotFound(command: string): string {
+  return (
+    "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: " +
+    `unable to start container process: error during container init: exec: "${command}": executable file not found in $PATH: unknown`
+  );
+}
