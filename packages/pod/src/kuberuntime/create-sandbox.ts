@@ -4,12 +4,12 @@
  * Brings up a pod's sandbox: once, whatever becomes of the call. kubelet: createPodSandbox.
  *
  * Invariant: after a call whose answer was lost, or when the name is taken, the runtime is asked what there is, and a ready sandbox of the
- * same pod, attempt and owner is taken for the one that was asked for.
+ * same pod, attempt and owner is taken for the one that was asked for, unless it has containers: then the status that we act on is out of date.
  */
 import type { DeepPartial, PodSandbox, PodSandboxConfig } from "@holdfast/cri";
 import { PodSandboxState } from "@holdfast/cri";
 import type { Clock } from "@holdfast/core/clock";
-import { errorText } from "@holdfast/core/errors";
+import { errorText, HoldfastError } from "@holdfast/core/errors";
 import type { Limiter } from "@holdfast/core/limiter";
 import type { Pod } from "@holdfast/core/pod-types";
 import type { PodRuntime } from "../ports.ts";
@@ -31,7 +31,12 @@ export const LOOKUP_DEADLINE_MS = 10_000;
 export interface CreateSandboxDeps {
   readonly runtime: Pick<
     PodRuntime,
-    "runPodSandbox" | "podSandboxStatus" | "listPodSandbox" | "stopPodSandbox" | "removePodSandbox"
+    | "runPodSandbox"
+    | "podSandboxStatus"
+    | "listPodSandbox"
+    | "stopPodSandbox"
+    | "removePodSandbox"
+    | "listContainers"
   >;
   readonly clock: Clock;
   readonly limiter: Limiter;
@@ -107,7 +112,10 @@ async function runOrAdopt(
   } catch (error) {
     if (!mayExist(error)) throw error;
     const left = await findSandbox(deps, request);
-    if (left?.state === PodSandboxState.SANDBOX_READY) return { sandboxId: left.id, adopted: true };
+    if (left?.state === PodSandboxState.SANDBOX_READY) {
+      await refuseInhabited(deps, left.id);
+      return { sandboxId: left.id, adopted: true };
+    }
     if (left === undefined || !isNameTaken(error)) throw error;
     // What holds the name is ours and dead: it goes, and the name is free again.
     const podSandboxId = left.id;
@@ -115,6 +123,20 @@ async function runOrAdopt(
     await deps.runtime.removePodSandbox({ podSandboxId }, { signal });
     return { sandboxId: await run(), adopted: false };
   }
+}
+
+/** Starting containers beside those that nobody told us of would make doubles: the pod must be looked at first. */
+async function refuseInhabited({ runtime }: CreateSandboxDeps, podSandboxId: string): Promise<void> {
+  const { containers } = await runtime.listContainers(
+    { filter: { podSandboxId } },
+    { deadlineMs: LOOKUP_DEADLINE_MS },
+  );
+  if (containers.length === 0) return;
+  throw new HoldfastError(
+    "POD_STATUS_OUT_OF_DATE",
+    "retryable",
+    `sandbox ${podSandboxId} of this attempt runs already and has ${containers.length} containers`,
+  );
 }
 
 async function findSandbox(

@@ -158,6 +158,7 @@ export class ScriptedRuntime implements PodRuntime {
     this.#call("listContainers", request, options, () => ({
       containers: this.containers
         .filter((one) => matches(one.config.labels, request.filter?.labelSelector))
+        .filter(({ sandboxId }) => [undefined, sandboxId].includes(request.filter?.podSandboxId))
         .map((one) => ({
           id: one.id,
           podSandboxId: one.sandboxId,

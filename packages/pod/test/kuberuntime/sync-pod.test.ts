@@ -269,6 +269,17 @@ describe("a create that may have happened", () => {
     expect(harness.dataOf("SandboxCreated")).toMatchObject({ adopted: true, attempt: 0 });
   });
 
+  it("a sandbox that has containers already is not taken: the status is out of date", async () => {
+    const harness = new Harness();
+    await harness.sync(single);
+    harness.runtime.before.runPodSandbox = () => {
+      throw criError("CRI_NAME_RESERVED", "RunPodSandbox");
+    };
+    const empty = { ...harness.status(single), sandboxes: [], containers: [] };
+    expect((await harness.sync(single, { status: empty })).error).toMatchObject({ kind: "retryable" });
+    expect(harness.runtime.containers).toHaveLength(1);
+  });
+
   it("nothing is found: the failure stands, and the next try has the same attempt", async () => {
     const harness = new Harness();
     harness.runtime.before.createContainer = () => {
