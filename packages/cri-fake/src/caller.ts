@@ -82,13 +82,13 @@ export class Caller {
   /** The runtime dies: calls in flight lose their answers, further ones are refused. */
   crash(): void {
     this.#down = true;
-    for (const call of [...this.#inFlight]) call.abandon(connectionLost(call.info), true);
+    for (const call of this.#inFlight) call.abandon(connectionLost(call.info), true);
   }
 
   /** As a client's close. */
   close(): void {
     this.#closed = true;
-    for (const call of [...this.#inFlight])
+    for (const call of this.#inFlight)
       call.abandon(
         new CriError("CRI_CLOSED", call.info, "client is closed", { mayHaveHappened: true }),
         true,
@@ -177,14 +177,16 @@ export class Caller {
         timer = clock.timer(info.deadlineMs, () =>
           call.abandon(deadlinePassed(info), !decision.ignoreCancel),
         );
-      serve({ signal: inside.signal, takeTime: () => this.#before(info, decision, inside.signal) }).then(
-        (response) => {
+      const takeTime = (): Promise<void> => this.#before(info, decision, inside.signal);
+      const answer = async (): Promise<void> => {
+        try {
+          const response = await serve({ signal: inside.signal, takeTime });
           if (settle()) resolve(response);
-        },
-        (error: unknown) => {
-          if (settle()) reject(toCriError(error, info));
-        },
-      );
+        } catch (error) {
+          if (settle()) reject(toCriError(error, info) as Error);
+        }
+      };
+      void answer();
     });
   }
 
@@ -238,23 +240,16 @@ export class Caller {
 }
 
 /** Waits for something that may never come. Rejects with the signal's reason and leaves no listener behind. */
-export function untilOrAborted<Value>(awaited: Promise<Value>, signal: AbortSignal): Promise<Value> {
-  if (signal.aborted) return Promise.reject(signal.reason as Error);
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(signal.reason as Error);
-    signal.addEventListener("abort", onAbort, { once: true });
-    const done = (): void => signal.removeEventListener("abort", onAbort);
-    awaited.then(
-      (value) => {
-        done();
-        resolve(value);
-      },
-      (error: unknown) => {
-        done();
-        reject(error as Error);
-      },
-    );
-  });
+async function untilOrAborted(awaited: Promise<void>, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = (): void => aborted.reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    await Promise.race([awaited, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
 }
 
 function injected(
@@ -276,7 +271,7 @@ const LOST_ANSWER: ReadonlySet<string> = new Set([
 ]);
 
 /** As the real client words it. */
-export function connectionLost(info: CriCallInfo): CriError {
+function connectionLost(info: CriCallInfo): CriError {
   return new CriError(
     "CRI_UNAVAILABLE",
     info,

@@ -28,9 +28,9 @@ export function createExecService(world: World, { unary, missing }: MethodFactor
       handle: (request, context) => execSync(world, request, context),
     }),
     // Streaming needs a server of its own; an in-process object has none.
-    exec: missing("Exec", ExecRequest),
-    attach: missing("Attach", AttachRequest),
-    portForward: missing("PortForward", PortForwardRequest),
+    exec: missing("Exec", ExecRequest, ({ containerId }) => containerId),
+    attach: missing("Attach", AttachRequest, ({ containerId }) => containerId),
+    portForward: missing("PortForward", PortForwardRequest, ({ podSandboxId }) => podSandboxId),
   };
 }
 

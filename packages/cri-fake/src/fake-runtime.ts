@@ -6,7 +6,7 @@
 import type { Clock } from "@holdfast/core/clock";
 import { seededRandom } from "@holdfast/core/random";
 import type { Random } from "@holdfast/core/random";
-import { DEFAULT_DEADLINES, GetEventsRequest, TASK_FILTERS } from "@holdfast/cri";
+import { DEFAULT_DEADLINES, TASK_FILTERS } from "@holdfast/cri";
 import type {
   ContainerdEventsOptions,
   ContainerdTaskEvent,
@@ -18,6 +18,7 @@ import type {
   CriImageService,
   CriRuntimeService,
   DeepPartial,
+  GetEventsRequest,
   RuntimeCondition,
 } from "@holdfast/cri";
 
@@ -82,6 +83,7 @@ export interface FakeRuntimeOptions {
 }
 
 /** The CRI's methods are there as on every client. */
+// oxlint-disable-next-line typescript/no-unsafe-declaration-merging -- the constructor puts every method in place
 export interface FakeRuntime extends CriRuntimeService, CriImageService {}
 
 const RUNTIME_VERSIONS = { "1.6": "1.6.20", "1.7": "1.7.24", "2.1": "2.1.4" } as const;
@@ -93,7 +95,6 @@ const MISSING = {
 const DEFAULT_SEED = 1;
 
 /** See the top of the file. */
-// oxlint-disable-next-line typescript/no-unsafe-declaration-merging -- the constructor puts every method of the two services in place
 export class FakeRuntime implements CriClient {
   readonly endpoint: string;
   readonly #world: World;

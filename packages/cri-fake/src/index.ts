@@ -23,3 +23,6 @@ export type { LogSink } from "./logs.ts";
 export { commandNotFound } from "./program.ts";
 export type { ExecAnswer, OutputLine, Program, ProgramQuery, Programs } from "./program.ts";
 export type { Violation } from "./violations.ts";
+export { fileLogSink } from "./shell/file-log-sink.ts";
+export { serveFakeRuntime } from "./shell/serve.ts";
+export type { ServedFakeRuntime, ServeOptions } from "./shell/serve.ts";

@@ -5,7 +5,6 @@
 import { CriError } from "@holdfast/cri";
 import type { CriDeadlines, CriStream, CriUnary, DeepPartial } from "@holdfast/cri";
 
-import { connectionLost } from "./caller.ts";
 import type { Caller, CallContext, FakeMethod } from "./caller.ts";
 import { notImplemented } from "./failure.ts";
 import type { FaultSubject } from "./faults.ts";
@@ -36,7 +35,11 @@ export interface MethodFactory {
     spec: MethodSpec<Request, Response>,
   ): CriUnary<Request, Response>;
   /** An RPC that this runtime does not have. */
-  missing<Request, Response>(name: string, request: Codec<Request>): CriUnary<Request, Response>;
+  missing<Request, Response>(
+    name: string,
+    request: Codec<Request>,
+    target?: (request: Request) => string,
+  ): CriUnary<Request, Response>;
   /** A stream that ends: a list in pieces. Missing unless the runtime has streamed lists. */
   page<Request, Response>(
     name: string,
@@ -80,8 +83,13 @@ export function createMethodFactory({
     };
     return (partial, options) => caller.call(method, partial, options);
   };
-  const missing: MethodFactory["missing"] = (name, request) =>
-    unary(name, request, {
+  const missing = <Request, Response>(
+    name: string,
+    request: Codec<Request>,
+    target: (request: Request) => string = () => "",
+  ): CriUnary<Request, Response> =>
+    unary<Request, Response>(name, request, {
+      target,
       handle: () => {
         throw notImplemented(name);
       },
@@ -97,13 +105,15 @@ export function createMethodFactory({
       const onAbort = (): void => queue.finish();
       const queue = new EventQueue<Response>(() => signal?.removeEventListener("abort", onAbort));
       signal?.addEventListener("abort", onAbort, { once: true });
-      collect(partial, options).then(
-        (all) => {
-          for (const piece of all) queue.push(piece);
+      const fill = async (): Promise<void> => {
+        try {
+          for (const piece of await collect(partial, options)) queue.push(piece);
           queue.end();
-        },
-        (error: unknown) => queue.finish(signal?.aborted === true ? undefined : error),
-      );
+        } catch (error) {
+          queue.finish(signal?.aborted === true ? undefined : error);
+        }
+      };
+      void fill();
       return queue;
     };
   };
@@ -133,5 +143,5 @@ export function openStream<Event>(
     refused.finish(refusal ?? new CriError("CRI_UNIMPLEMENTED", info, notImplemented(name).message));
     return refused;
   }
-  return subscribe(() => connectionLost(info));
+  return subscribe(() => caller.cut(info));
 }

@@ -46,7 +46,8 @@ export function createSandboxService(ports: SandboxPorts, { unary, page }: Metho
   const aboutId = ({ podSandboxId }: { podSandboxId: string }): string => podSandboxId;
   return {
     runPodSandbox: unary("RunPodSandbox", RunPodSandboxRequest, {
-      target: ({ config }) => `${config?.metadata?.namespace ?? ""}/${config?.metadata?.name ?? ""}`,
+      target: ({ config }) =>
+        config?.metadata === undefined ? "" : `${config.metadata.namespace}/${config.metadata.name}`,
       subject: ({ config }) => subjectOfConfig(config),
       deadlineMs: (_request, deadlines) => 2 * deadlines.runtimeRequestTimeoutMs,
       ownPace: true,

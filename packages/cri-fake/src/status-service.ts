@@ -90,8 +90,16 @@ export function createSelfService(ports: StatusPorts, { unary, missing }: Method
       }),
     }),
     updateRuntimeConfig: unary("UpdateRuntimeConfig", UpdateRuntimeConfigRequest, { handle: () => ({}) }),
-    updatePodSandboxResources: missing("UpdatePodSandboxResources", UpdatePodSandboxResourcesRequest),
-    checkpointContainer: missing("CheckpointContainer", CheckpointContainerRequest),
+    updatePodSandboxResources: missing(
+      "UpdatePodSandboxResources",
+      UpdatePodSandboxResourcesRequest,
+      ({ podSandboxId }) => podSandboxId,
+    ),
+    checkpointContainer: missing(
+      "CheckpointContainer",
+      CheckpointContainerRequest,
+      ({ containerId }) => containerId,
+    ),
   };
 }
 

@@ -103,9 +103,11 @@ describe("stopping", () => {
     const { containerId } = await start(fake);
     const from = clock.monotonic();
     let took = -1;
-    const stopped = fake.stopContainer({ containerId, timeout: 10 }).then(() => {
+    const stop = async (): Promise<void> => {
+      await fake.stopContainer({ containerId, timeout: 10 });
       took = clock.monotonic() - from;
-    });
+    };
+    const stopped = stop();
     await clock.advance(30_000);
     await stopped;
     expect(took).toBe(afterMs);

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { ManualClock } from "@holdfast/core/manual-clock";
+import { FakeRuntime } from "@holdfast/cri-fake";
+
+import { contractPrograms, runtimeContract } from "./runtime-contract.ts";
+
+for (const containerd of ["1.6", "1.7", "2.1"] as const)
+  runtimeContract(`the fake as containerd ${containerd}`, () => {
+    const clock = new ManualClock();
+    const cri = new FakeRuntime({ clock, containerd, programs: contractPrograms, criLagMs: 20 });
+    return Promise.resolve({
+      cri,
+      close: () => cri.close(),
+      async pass<Answer>(call: Promise<Answer>): Promise<Answer> {
+        // Whoever waits for the answer gets its error; here it only means that time may stand still.
+        let settled = false;
+        const over = (): void => {
+          settled = true;
+        };
+        call.then(over, over);
+        await clock.settle();
+        while (!settled) await clock.advance(10);
+        return call;
+      },
+      async waitUntil(done: () => Promise<boolean>): Promise<void> {
+        for (let tries = 0; !(await done()); tries++) {
+          if (tries > 10_000) throw new Error("it never came");
+          await clock.advance(10);
+        }
+      },
+    });
+  });

@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What every runtime does, whichever it is: the same cases run against the fake and against a real containerd, so that the fake is neither
+// smarter nor dumber. A workload is given twice: as a command for a real one, as a program for the fake.
+
+import { randomUUID } from "node:crypto";
+
+import { ContainerState, isExecEvent, PodSandboxState } from "@holdfast/cri";
+import type { ContainerdTaskEvent, CriClient, DeepPartial, PodSandboxConfig } from "@holdfast/cri";
+import { commandNotFound } from "@holdfast/cri-fake";
+import type { Program, ProgramQuery } from "@holdfast/cri-fake";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+
+/** A runtime under the contract. */
+export interface ContractRuntime {
+  readonly cri: CriClient;
+  /** Lets time pass until `done`, or fails. */
+  waitUntil(done: () => Promise<boolean>): Promise<void>;
+  /** Carries a call out while time passes. */
+  pass<Answer>(call: Promise<Answer>): Promise<Answer>;
+  close(): Promise<void>;
+}
+
+const IMAGE = "holdfast.local/busybox:1";
+
+interface Workload {
+  readonly command: readonly string[];
+  readonly program: Program;
+}
+
+const script = (text: string, program: Program): Workload => ({ command: ["/bin/sh", "-c", text], program });
+
+const WORKLOADS = {
+  forever: script("trap 'exit 143' TERM; while :; do sleep 0.1; done", {
+    exec: ([, , text = ""]) =>
+      text.startsWith("sleep")
+        ? { afterMs: 60_000 }
+        : { exitCode: 4, stdout: "to stdout\n", stderr: "to stderr\n" },
+  }),
+  stubborn: script("trap '' TERM; while :; do sleep 0.1; done", { ignoreSigterm: true }),
+  polite: script("trap 'exit 7' TERM; while :; do sleep 0.1; done", { sigtermExitCode: 7 }),
+  done: script("exit 0", { exitAfterMs: 10 }),
+  failing: script("exit 3", { exitAfterMs: 10, exitCode: 3 }),
+  missing: { command: ["no-such-command"], program: { startError: commandNotFound("no-such-command") } },
+} as const satisfies Record<string, Workload>;
+
+/** The fake's side of the workloads. */
+export function contractPrograms({ command }: ProgramQuery): Program {
+  const found = Object.values(WORKLOADS).find((one) => one.command.join(" ") === command.join(" "));
+  if (found === undefined) throw new Error(`no workload has the command ${command.join(" ")}`);
+  return found.program;
+}
+
+/** One pod of one test. */
+class Pod {
+  readonly cri: CriClient;
+  readonly runtime: ContractRuntime;
+  readonly uid: string = randomUUID();
+  readonly labels: Record<string, string> = { "holdfast.agent/contract": this.uid };
+
+  constructor(runtime: ContractRuntime) {
+    this.runtime = runtime;
+    this.cri = runtime.cri;
+  }
+
+  config(attempt = 0, network: 0 | 2 = 2): DeepPartial<PodSandboxConfig> {
+    return {
+      metadata: { name: "contract", namespace: "default", uid: this.uid, attempt },
+      labels: this.labels,
+      linux: { securityContext: { namespaceOptions: { network } } },
+    };
+  }
+
+  async sandbox(attempt = 0): Promise<string> {
+    return (await this.cri.runPodSandbox({ config: this.config(attempt) })).podSandboxId;
+  }
+
+  async create(podSandboxId: string, workload: Workload = WORKLOADS.forever, name = "app"): Promise<string> {
+    const { containerId } = await this.cri.createContainer({
+      podSandboxId,
+      sandboxConfig: this.config(),
+      config: {
+        metadata: { name, attempt: 0 },
+        image: { image: IMAGE },
+        command: [...workload.command],
+        labels: { ...this.labels, name },
+      },
+    });
+    return containerId;
+  }
+
+  async start(workload: Workload): Promise<string> {
+    const containerId = await this.create(await this.sandbox(), workload);
+    await this.cri.startContainer({ containerId });
+    return containerId;
+  }
+
+  async status(containerId: string) {
+    const { status } = await this.cri.containerStatus({ containerId });
+    if (status === undefined) throw new Error(`no status of ${containerId}`);
+    return status;
+  }
+
+  async exited(containerId: string) {
+    await this.runtime.waitUntil(async () => (await this.status(containerId)).state === EXITED);
+    return this.status(containerId);
+  }
+
+  async clean(): Promise<void> {
+    const { items } = await this.cri.listPodSandbox({ filter: { labelSelector: this.labels } });
+    for (const { id } of items) await this.runtime.pass(this.cri.removePodSandbox({ podSandboxId: id }));
+  }
+}
+
+const { CONTAINER_CREATED, CONTAINER_RUNNING, CONTAINER_EXITED: EXITED } = ContainerState;
+const { SANDBOX_READY, SANDBOX_NOTREADY } = PodSandboxState;
+
+/** Declares the suite. */
+export function runtimeContract(name: string, open: () => Promise<ContractRuntime>): void {
+  describe(`the contract of a runtime, ${name}`, () => {
+    let runtime: ContractRuntime;
+    let pod: Pod;
+    beforeEach(async () => {
+      runtime = await open();
+      pod = new Pod(runtime);
+    });
+    afterEach(async () => {
+      await pod.clean();
+      await runtime.close();
+    });
+    const current = (): Pod => pod;
+    describe("sandboxes", () => sandboxCases(current));
+    describe("containers", () => containerCases(current));
+    describe("stopping", () => stopCases(current));
+    describe("execs", () => execCases(current));
+    describe("lists and images", () => listCases(current));
+    describe("events", () => eventCases(current));
+  });
+}
+
+function sandboxCases(pod: () => Pod): void {
+  it("are ready, stopped, removed; stopping and removing twice is fine", async () => {
+    const { cri } = pod();
+    const podSandboxId = await pod().sandbox();
+    const { status } = await cri.podSandboxStatus({ podSandboxId });
+    expect(status).toMatchObject({ id: podSandboxId, state: SANDBOX_READY, labels: pod().labels });
+    expect(status?.metadata).toEqual({ name: "contract", namespace: "default", uid: pod().uid, attempt: 0 });
+    await cri.stopPodSandbox({ podSandboxId });
+    await cri.stopPodSandbox({ podSandboxId });
+    expect((await cri.podSandboxStatus({ podSandboxId })).status).toMatchObject({ state: SANDBOX_NOTREADY });
+    await cri.removePodSandbox({ podSandboxId });
+    await cri.removePodSandbox({ podSandboxId });
+    await expect(cri.podSandboxStatus({ podSandboxId })).rejects.toMatchObject({ code: "CRI_NOT_FOUND" });
+  });
+
+  it("hold their name by attempt", async () => {
+    const podSandboxId = await pod().sandbox();
+    await expect(pod().sandbox()).rejects.toMatchObject({
+      code: "CRI_NAME_RESERVED",
+      reservedFor: podSandboxId,
+    });
+    await pod().sandbox(1);
+  });
+
+  it("have an address on the pod network, until they are stopped", async () => {
+    const { cri } = pod();
+    const { podSandboxId } = await cri.runPodSandbox({ config: pod().config(0, 0) });
+    const ip = async (): Promise<string | undefined> =>
+      (await cri.podSandboxStatus({ podSandboxId })).status?.network?.ip;
+    expect(await ip()).toMatch(/^\d+\.\d+\.\d+\.\d+$/);
+    await cri.stopPodSandbox({ podSandboxId });
+    expect(await ip()).toBe("");
+  });
+
+  it("need metadata and a known handler", async () => {
+    const { cri } = pod();
+    await expect(cri.runPodSandbox({ config: {} })).rejects.toMatchObject({
+      code: "CRI_UNKNOWN",
+      message: "RunPodSandbox: sandbox config must include metadata",
+    });
+    await expect(cri.runPodSandbox({ config: pod().config(), runtimeHandler: "nope" })).rejects.toMatchObject(
+      { code: "CRI_UNKNOWN" },
+    );
+    await pod().sandbox();
+  });
+
+  it("take their containers with them", async () => {
+    const { cri, runtime } = pod();
+    const id = await pod().start(WORKLOADS.stubborn);
+    const sandbox = (await cri.listContainers({ filter: { id } })).containers[0]?.podSandboxId ?? "";
+    await runtime.pass(cri.stopPodSandbox({ podSandboxId: sandbox }));
+    expect(await pod().status(id)).toMatchObject({ state: EXITED, exitCode: 137 });
+    await runtime.pass(cri.removePodSandbox({ podSandboxId: sandbox }));
+    await expect(pod().status(id)).rejects.toMatchObject({ code: "CRI_NOT_FOUND" });
+  });
+}
+
+function containerCases(pod: () => Pod): void {
+  it("are created, then run, with times", async () => {
+    const id = await pod().create(await pod().sandbox());
+    const created = await pod().status(id);
+    expect(created).toMatchObject({ state: CONTAINER_CREATED, startedAt: 0n, finishedAt: 0n, reason: "" });
+    await pod().cri.startContainer({ containerId: id });
+    const running = await pod().status(id);
+    expect(running).toMatchObject({ state: CONTAINER_RUNNING, finishedAt: 0n, exitCode: 0, reason: "" });
+    expect(running.startedAt > running.createdAt && running.createdAt === created.createdAt).toBe(true);
+    expect(running.image?.image).toBe(IMAGE);
+  });
+
+  it.each<[string, Workload, object]>([
+    ["with 0 are Completed", WORKLOADS.done, { exitCode: 0, reason: "Completed" }],
+    ["with another code are Error", WORKLOADS.failing, { exitCode: 3, reason: "Error" }],
+  ])("that exit %s", async (_name, workload, expected) => {
+    const status = await pod().exited(await pod().start(workload));
+    expect(status).toMatchObject(expected);
+    expect(status.finishedAt > status.startedAt).toBe(true);
+  });
+
+  it("start once", async () => {
+    const containerId = await pod().start(WORKLOADS.done);
+    await pod().exited(containerId);
+    await expect(pod().cri.startContainer({ containerId })).rejects.toMatchObject({
+      code: "CRI_UNKNOWN",
+      message: expect.stringContaining("container is in CONTAINER_EXITED state") as string,
+    });
+  });
+
+  it("with a command that does not exist are exited with 128", async () => {
+    const containerId = await pod().create(await pod().sandbox(), WORKLOADS.missing);
+    const text = expect.stringContaining('"no-such-command": executable file not found in $PATH') as string;
+    await expect(pod().cri.startContainer({ containerId })).rejects.toMatchObject({
+      code: "CRI_UNKNOWN",
+      message: text,
+    });
+    expect(await pod().status(containerId)).toMatchObject({
+      state: EXITED,
+      exitCode: 128,
+      reason: "StartError",
+      message: text,
+      startedAt: 0n,
+    });
+  });
+
+  it("hold their name until they are removed, running or not", async () => {
+    const { cri, runtime } = pod();
+    const sandbox = await pod().sandbox();
+    const containerId = await pod().create(sandbox, WORKLOADS.stubborn);
+    await cri.startContainer({ containerId });
+    await expect(pod().create(sandbox)).rejects.toMatchObject({
+      code: "CRI_NAME_RESERVED",
+      reservedFor: containerId,
+    });
+    await runtime.pass(cri.removeContainer({ containerId }));
+    await cri.removeContainer({ containerId });
+    await pod().create(sandbox);
+  });
+
+  it("need a sandbox that runs", async () => {
+    const { cri } = pod();
+    await expect(pod().create("no-such-sandbox")).rejects.toMatchObject({ code: "CRI_NOT_FOUND" });
+    const podSandboxId = await pod().sandbox();
+    const containerId = await pod().create(podSandboxId);
+    await cri.stopPodSandbox({ podSandboxId });
+    await expect(cri.startContainer({ containerId })).rejects.toMatchObject({ code: "CRI_UNKNOWN" });
+    expect(await pod().status(containerId)).toMatchObject({ state: EXITED, reason: "StartError" });
+    await expect(pod().create(podSandboxId, WORKLOADS.done, "late")).rejects.toMatchObject({
+      code: "CRI_NOT_FOUND",
+    });
+  });
+
+  it("need an image that is there", async () => {
+    const podSandboxId = await pod().sandbox();
+    const config = { metadata: { name: "x" }, image: { image: "holdfast.local/nope:1" } };
+    await expect(
+      pod().cri.createContainer({ podSandboxId, sandboxConfig: pod().config(), config }),
+    ).rejects.toMatchObject({ code: "CRI_NOT_FOUND" });
+  });
+
+  it("that are not there", async () => {
+    const { cri } = pod();
+    const containerId = "no-such-container";
+    await cri.removeContainer({ containerId });
+    for (const call of [
+      cri.containerStatus({ containerId }),
+      cri.startContainer({ containerId }),
+      cri.execSync({ containerId, cmd: ["true"] }),
+      cri.reopenContainerLog({ containerId }),
+      cri.updateContainerResources({ containerId }),
+      cri.containerStats({ containerId }),
+    ])
+      await expect(call).rejects.toMatchObject({ code: "CRI_NOT_FOUND" });
+  });
+
+  it("have resources that can be changed", async () => {
+    const id = await pod().create(await pod().sandbox());
+    await pod().cri.updateContainerResources({ containerId: id, linux: { cpuShares: 100 } });
+    expect((await pod().status(id)).resources?.linux?.cpuShares).toBe(100n);
+  });
+}
+
+function stopCases(pod: () => Pod): void {
+  it.each<[string, Workload, number, number]>([
+    ["by SIGTERM", WORKLOADS.forever, 30, 143],
+    ["by SIGTERM, with a code of its own", WORKLOADS.polite, 30, 7],
+    ["by SIGKILL after the grace", WORKLOADS.stubborn, 1, 137],
+    ["by SIGKILL at once", WORKLOADS.polite, 0, 137],
+  ])("%s", async (_name, workload, timeout, exitCode) => {
+    const { cri, runtime } = pod();
+    const containerId = await pod().start(workload);
+    // The trap must be set first.
+    await runtime.pass(cri.execSync({ containerId, cmd: ["/bin/sh", "-c", "true"], timeout: 5 }));
+    await runtime.pass(cri.stopContainer({ containerId, timeout }));
+    expect(await pod().status(containerId)).toMatchObject({ state: EXITED, exitCode, reason: "Error" });
+    await cri.stopContainer({ containerId, timeout });
+  });
+
+  it("leaves a created one as it is", async () => {
+    const id = await pod().create(await pod().sandbox());
+    await pod().cri.stopContainer({ containerId: id, timeout: 1 });
+    expect(await pod().status(id)).toMatchObject({ state: CONTAINER_CREATED });
+  });
+}
+
+function execCases(pod: () => Pod): void {
+  const say = "echo to stdout; echo to stderr >&2; exit 4";
+
+  it("answer code and both outputs", async () => {
+    const containerId = await pod().start(WORKLOADS.forever);
+    const answer = await pod().cri.execSync({ containerId, cmd: ["/bin/sh", "-c", say], timeout: 10 });
+    expect(answer.exitCode).toBe(4);
+    expect([String(answer.stdout), String(answer.stderr)]).toEqual(["to stdout\n", "to stderr\n"]);
+  });
+
+  it("that take too long", async () => {
+    const { cri, runtime } = pod();
+    const containerId = await pod().start(WORKLOADS.forever);
+    await expect(
+      runtime.pass(cri.execSync({ containerId, cmd: ["/bin/sh", "-c", "sleep 60"], timeout: 1 })),
+    ).rejects.toMatchObject({
+      code: "CRI_RUNTIME_DEADLINE",
+      message: expect.stringContaining("timeout 1s exceeded: context deadline exceeded") as string,
+    });
+  });
+
+  it("need a container that runs", async () => {
+    const created = await pod().create(await pod().sandbox());
+    await expect(pod().cri.execSync({ containerId: created, cmd: ["true"] })).rejects.toMatchObject({
+      code: "CRI_UNKNOWN",
+      message: expect.stringContaining("container is in CONTAINER_CREATED state") as string,
+    });
+  });
+}
+
+function listCases(pod: () => Pod): void {
+  it("filter by id, its beginning, state, sandbox and labels", async () => {
+    const { cri, labels } = pod();
+    const sandbox = await pod().sandbox();
+    const [a, b] = [await pod().create(sandbox), await pod().create(sandbox, WORKLOADS.done, "b")];
+    await cri.startContainer({ containerId: a });
+    const ids = async (filter: object): Promise<string[]> =>
+      (await cri.listContainers({ filter })).containers.map(({ id }) => id).sort();
+    expect(await ids({ labelSelector: labels })).toEqual([a, b].sort());
+    expect(await ids({ podSandboxId: sandbox })).toEqual([a, b].sort());
+    expect(await ids({ id: a })).toEqual([a]);
+    expect(await ids({ id: a.slice(0, 20) })).toEqual([a]);
+    expect(await ids({ id: "no-such-container" })).toEqual([]);
+    expect(await ids({ labelSelector: { ...labels, name: "b" } })).toEqual([b]);
+    expect(await ids({ labelSelector: labels, state: { state: CONTAINER_RUNNING } })).toEqual([a]);
+    const { items } = await cri.listPodSandbox({ filter: { labelSelector: labels } });
+    expect(items).toMatchObject([{ id: sandbox, state: SANDBOX_READY }]);
+  });
+
+  it("images by reference and id; one that is not there is no error", async () => {
+    const { cri } = pod();
+    const { image } = await cri.imageStatus({ image: { image: IMAGE } });
+    expect(image?.repoTags).toContain(IMAGE);
+    expect((await cri.imageStatus({ image: { image: image?.id ?? "" } })).image?.id).toBe(image?.id);
+    expect((await cri.imageStatus({ image: { image: "holdfast.local/nope:1" } })).image).toBeUndefined();
+    await cri.removeImage({ image: { image: "holdfast.local/nope:1" } });
+    expect((await cri.imageFsInfo({})).imageFilesystems).toHaveLength(1);
+  });
+
+  it("the runtime is ready and says what it is", async () => {
+    const { status } = await pod().cri.status({});
+    const ready = Object.fromEntries((status?.conditions ?? []).map((one) => [one.type, one.status]));
+    expect(ready).toMatchObject({ RuntimeReady: true, NetworkReady: true });
+    expect(await pod().cri.version({})).toMatchObject({ runtimeName: "containerd", runtimeApiVersion: "v1" });
+  });
+}
+
+function eventCases(pod: () => Pod): void {
+  it("of containerd tell start, exec, exit and delete of a container", async () => {
+    const { cri, runtime } = pod();
+    const over = new AbortController();
+    const events: ContainerdTaskEvent[] = [];
+    const stream = cri.containerdEvents({ signal: over.signal });
+    const read = async (): Promise<void> => {
+      for await (const event of stream) events.push(event);
+    };
+    const reading = read();
+    // The subscription is there when something comes of it.
+    await pod().sandbox(1);
+    await runtime.waitUntil(async () => events.length > 0);
+    const containerId = await pod().start(WORKLOADS.forever);
+    await cri.execSync({ containerId, cmd: ["/bin/sh", "-c", say], timeout: 10 });
+    await runtime.pass(cri.stopContainer({ containerId, timeout: 0 }));
+    const mine = (): ContainerdTaskEvent[] => events.filter((event) => event.containerId === containerId);
+    await runtime.waitUntil(async () => mine().some(({ topic }) => topic === "/tasks/delete"));
+    over.abort();
+    await reading;
+    const exits = mine().filter((event) => event.topic === "/tasks/exit");
+    expect(mine()[0]?.topic).toBe("/tasks/start");
+    expect(exits.filter(isExecEvent)).toMatchObject([{ exitStatus: 4 }]);
+    expect(exits.filter((event) => !isExecEvent(event))).toMatchObject([{ exitStatus: 137 }]);
+  });
+  const say = "echo to stdout; echo to stderr >&2; exit 4";
+}
