@@ -53,6 +53,8 @@ export {
   podUidOfLogDirectory,
 } from "./kuberuntime/log-paths.ts";
 export type { PodName } from "./kuberuntime/log-paths.ts";
+export { TerminationMessageCache } from "./kuberuntime/termination-message-cache.ts";
+export type { TerminationMessageCacheOptions } from "./kuberuntime/termination-message-cache.ts";
 export { readTerminationMessage, terminationLogFile } from "./kuberuntime/termination-message.ts";
 export type { TerminationInput } from "./kuberuntime/termination-message.ts";
 export {

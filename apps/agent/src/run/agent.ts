@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * The composition root: makes every manager, fills their ports, and starts and stops them in the order of the floors. Decides nothing itself.
+ *
+ * Owns: the order of things. Invariants: stopping touches no container; a runtime that is not there is waited for, by name, while the local
+ * API already answers. Lost on a crash: nothing that the state folder and the runtime do not bring back.
+ */
+import { join } from "node:path";
+import { Bus } from "@holdfast/bus";
+import type { Clock } from "@holdfast/core/clock";
+import { errorText } from "@holdfast/core/errors";
+import { linkSignal, Supervisor } from "@holdfast/core/lifecycle";
+import type { Component, LinkedSignal } from "@holdfast/core/lifecycle";
+import type { Logger } from "@holdfast/core/log";
+import { MetricsRegistry } from "@holdfast/core/metrics";
+import { createCriClient } from "@holdfast/cri";
+import type { CriClient } from "@holdfast/cri";
+import { readMachineFacts, RuntimeState } from "@holdfast/node";
+import { ApiServer } from "../api/server.ts";
+import { createRouter } from "../api/routes.ts";
+import { SOCKET_NAME } from "../api/types.ts";
+import type { AgentConfig } from "../config/agent-config.ts";
+import { LocalView } from "./local-view.ts";
+import { applyOomScoreAdj } from "./oom-score.ts";
+import { makePodSide } from "./pod-side.ts";
+import type { PodSide } from "./pod-side.ts";
+import { detectCgroupDriver, refuseWhereKubeletLives } from "./runtime-probe.ts";
+import { openStateFolder } from "./state-folder.ts";
+import type { StateFolder } from "./state-folder.ts";
+
+/** How an {@link Agent} is made. */
+export interface AgentOptions {
+  readonly config: AgentConfig;
+  /** Settings that were given and have no effect yet: shown by `holdfast get node`. */
+  readonly configWarnings: readonly string[];
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+const RUNTIME_RETRY_MS = 1000;
+
+/** One agent on one node. */
+export class Agent {
+  readonly #options: AgentOptions;
+  readonly #logger: Logger;
+  readonly #supervisor: Supervisor;
+  readonly #life: LinkedSignal = linkSignal();
+  #state: StateFolder | undefined;
+  #runtime: CriClient | undefined;
+  #stopping: Promise<void> | undefined;
+  #fail: (error: Error) => void = () => {};
+  /** Rejects when the agent cannot go on. */
+  readonly done: Promise<never> = new Promise((_resolve, reject) => {
+    this.#fail = reject;
+  });
+
+  constructor(options: AgentOptions) {
+    this.#options = options;
+    this.#logger = options.logger;
+    this.#supervisor = new Supervisor({ clock: options.clock, logger: options.logger });
+  }
+
+  /** Resolves when the local API answers; pods follow when the runtime does. Rejects on what only a person can mend. */
+  async start(): Promise<void> {
+    const { config, clock } = this.#options;
+    const logger = this.#logger;
+    applyOomScoreAdj(config.oomScoreAdj, logger);
+    const state = openStateFolder(config.stateDir, clock, logger.child({ component: "store" }));
+    this.#state = state;
+    const metrics = new MetricsRegistry();
+    const bus = new Bus({ clock, metrics, firstSeq: firstSeq(state, clock) });
+    const runtime = createCriClient({
+      endpoint: config.runtimeEndpoint,
+      clock,
+      logger: logger.child({ component: "cri" }),
+      metrics,
+      deadlines: {
+        runtimeRequestTimeoutMs: config.runtimeRequestTimeoutMs,
+        imagePullMs: config.pullTimeoutMs,
+      },
+    });
+    this.#runtime = runtime;
+    const machine = readMachineFacts();
+    const view = new LocalView({
+      ...this.#options,
+      bus,
+      runtime,
+      machine,
+      metrics,
+      instanceId: state.instanceId,
+    });
+    const runtimeState = new RuntimeState({
+      runtime,
+      clock,
+      publish: bus,
+      logger: logger.child({ component: "runtime-state" }),
+      onChange: () => view.runtimeChanged(),
+    });
+    const api = new ApiServer({
+      socketPath: join(config.runDir, SOCKET_NAME),
+      router: createRouter(view),
+      logger: logger.child({ component: "local-api" }),
+    });
+    view.attachRuntimeState(runtimeState, () => [
+      ...this.#supervisor.health().failures,
+      ...state.health().failures,
+    ]);
+    await this.#supervisor.start([runtimeState, api, view]);
+    logger.info("holdfast is up", {
+      node: config.nodeName,
+      instance: state.instanceId,
+      runtime: config.runtimeEndpoint,
+      manifests: config.staticPodPath,
+    });
+    void this.#startPods(bus, runtime, runtimeState, metrics, view, state).catch((error: unknown) => {
+      if (this.#life.signal.aborted) return;
+      this.#fail(error as Error);
+    });
+  }
+
+  /** Stops everything, in reverse. Containers go on. Idempotent. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    this.#logger.info("holdfast stops; pods go on running");
+    this.#life.abort(new Error("the agent stops"));
+    await this.#supervisor.stop();
+    await this.#runtime?.close();
+    this.#state?.[Symbol.dispose]();
+    this.#logger.info("holdfast has stopped");
+  }
+
+  /** Everything that needs a runtime that answers. */
+  async #startPods(
+    bus: Bus,
+    runtime: CriClient,
+    runtimeState: RuntimeState,
+    metrics: MetricsRegistry,
+    view: LocalView,
+    state: StateFolder,
+  ): Promise<void> {
+    const { signal } = this.#life;
+    const { config } = this.#options;
+    const driver = await this.#untilRuntimeAnswers(async () => {
+      if (!config.share) await refuseWhereKubeletLives(runtime, signal);
+      return await detectCgroupDriver(runtime, config.cgroupDriver, this.#logger, signal);
+    });
+    const side: PodSide = makePodSide({
+      ...this.#options,
+      bus,
+      runtime,
+      runtimeState,
+      metrics,
+      state,
+      driver,
+      machine: readMachineFacts(),
+    });
+    view.attachPods(side);
+    const components: readonly Component[] = side.components;
+    await this.#supervisor.start(components, signal);
+  }
+
+  async #untilRuntimeAnswers<T>(ask: () => Promise<T>): Promise<T> {
+    const { signal } = this.#life;
+    let told = "";
+    for (;;) {
+      try {
+        return await ask();
+      } catch (error) {
+        signal.throwIfAborted();
+        if ((error as { code?: string }).code === "AGENT_KUBELET") throw error;
+        const text = errorText(error);
+        if (text !== told)
+          this.#logger.warn("waiting for the container runtime", {
+            endpoint: this.#options.config.runtimeEndpoint,
+            err: text,
+          });
+        told = text;
+        await this.#options.clock.sleep(RUNTIME_RETRY_MS, { signal });
+      }
+    }
+  }
+}
+
+/**
+ * Sequence numbers go on over restarts: a block is taken at each start, so that a kill -9 cannot hand out a number twice. Until the journal keeps
+ * events, the block's size is all that has to hold.
+ */
+function firstSeq(state: StateFolder, clock: Clock): number {
+  const checkpoint = state.checkpoint("bus");
+  const last = Number(checkpoint.get("next-block") ?? "0");
+  const next = Number.isSafeInteger(last) && last >= 0 ? last : clock.now();
+  checkpoint.set("next-block", String(next + SEQ_BLOCK));
+  return next + 1;
+}
+
+/** More events than one run of an agent can publish: 200 a second for eight months, and two million restarts fit. */
+const SEQ_BLOCK = 2 ** 32;

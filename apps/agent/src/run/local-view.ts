@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What the local API shows: reads the managers' state, keeps none but the pods' last events. */
+import type { AnyEnvelope, Bus, Subscription } from "@holdfast/bus";
+import type { Clock } from "@holdfast/core/clock";
+import { HoldfastError } from "@holdfast/core/errors";
+import type { Component, Health } from "@holdfast/core/lifecycle";
+import type { MetricsRegistry } from "@holdfast/core/metrics";
+import type { PodStatus } from "@holdfast/core/pod-types";
+import type { CriClient } from "@holdfast/cri";
+import { computeReadyCondition } from "@holdfast/node";
+import type { MachineFacts, RuntimeState } from "@holdfast/node";
+import { formatProblem } from "@holdfast/pod";
+import type { PodView } from "@holdfast/pod";
+import type { AgentView, LogQuery } from "../api/routes.ts";
+import { PodEvents } from "../api/pod-events.ts";
+import { PodWatch } from "../api/pod-watch.ts";
+import type { ExecAnswer, ExecBody, NodeObject, PodList, PodObject, WatchEvent } from "../api/types.ts";
+import type { AgentConfig } from "../config/agent-config.ts";
+import { chooseContainer, logFileOf } from "../logs/container-log.ts";
+import { readLog } from "../logs/read-log.ts";
+import { VERSION } from "../version.ts";
+import type { PodSide } from "./pod-side.ts";
+
+/** What the view reads. */
+export interface LocalViewOptions {
+  readonly config: AgentConfig;
+  readonly configWarnings: readonly string[];
+  readonly clock: Clock;
+  readonly bus: Bus;
+  readonly runtime: CriClient;
+  readonly machine: MachineFacts;
+  readonly metrics: MetricsRegistry;
+  readonly instanceId: string;
+}
+
+const EVENT_QUEUE = 2048;
+const DEFAULT_EXEC_SECONDS = 60;
+const NO_STATUS: PodStatus = { phase: "Pending" };
+
+/** The agent as its users see it. */
+export class LocalView implements AgentView, Component {
+  readonly name = "local-view";
+  readonly #options: LocalViewOptions;
+  readonly #events = new PodEvents();
+  readonly #watch: PodWatch;
+  readonly #startedAt: number;
+  #runtimeState: RuntimeState | undefined;
+  #otherFailures: () => readonly string[] = () => [];
+  #side: PodSide | undefined;
+  #subscription: Subscription<AnyEnvelope> | undefined;
+  #reading: Promise<void> | undefined;
+
+  constructor(options: LocalViewOptions) {
+    this.#options = options;
+    this.#startedAt = options.clock.now();
+    this.#watch = new PodWatch(this, options.clock);
+  }
+
+  attachRuntimeState(runtimeState: RuntimeState, otherFailures: () => readonly string[]): void {
+    this.#runtimeState = runtimeState;
+    this.#otherFailures = otherFailures;
+  }
+
+  /** The runtime has answered and pods are looked after. */
+  attachPods(side: PodSide): void {
+    this.#side = side;
+    this.#watch.changed();
+  }
+
+  runtimeChanged(): void {
+    this.#side?.pods.readinessChanged();
+    this.#watch.changed();
+  }
+
+  async start(): Promise<void> {
+    const subscription = this.#options.bus.subscribeAll({ name: "local-view", capacity: EVENT_QUEUE });
+    this.#subscription = subscription;
+    this.#reading = this.#read(subscription);
+  }
+
+  async stop(): Promise<void> {
+    this.#subscription?.[Symbol.dispose]();
+    await this.#reading;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  health(): Health {
+    return { failures: [] };
+  }
+
+  podList(): PodList {
+    const side = this.#side;
+    const problems = side?.source.problems() ?? [];
+    return {
+      items: side?.pods.pods().map((view) => this.#podObject(view, false)) ?? [],
+      manifestProblems: problems.filter((problem) => problem.severity === "error").map(formatProblem),
+      node: this.failures(),
+    };
+  }
+
+  pod(namespace: string, name: string): PodObject | undefined {
+    const views =
+      this.#side?.pods
+        .pods()
+        .filter((view) => view.pod.metadata.namespace === namespace && view.pod.metadata.name === name) ?? [];
+    // While a changed pod waits for its predecessor to end, the one that runs is meant.
+    const view = views.find((candidate) => candidate.state !== "waiting") ?? views[0];
+    return view === undefined ? undefined : this.#podObject(view, true);
+  }
+
+  watchPods(signal: AbortSignal): AsyncIterable<WatchEvent> {
+    return this.#watch.read(signal);
+  }
+
+  async *readLog(pod: PodObject, query: LogQuery, signal: AbortSignal): AsyncGenerator<Buffer> {
+    const { clock, config } = this.#options;
+    const container = chooseContainer(pod, query.container);
+    const path = await logFileOf(config.podLogsDir, pod, container, query.previous);
+    const record = this.#newestRecord(pod, container);
+    yield* readLog({
+      path,
+      clock,
+      signal,
+      follow: query.follow,
+      timestamps: query.timestamps,
+      ...(query.tailLines !== undefined && { tailLines: query.tailLines }),
+      ...(query.sinceSeconds !== undefined && { sinceMs: clock.now() - query.sinceSeconds * 1000 }),
+      stillWriting: () =>
+        !query.previous &&
+        record !== undefined &&
+        this.#newestRecord(pod, container)?.id === record.id &&
+        this.#newestRecord(pod, container)?.state === "running",
+    });
+  }
+
+  async exec(pod: PodObject, body: ExecBody, signal: AbortSignal): Promise<ExecAnswer> {
+    const container =
+      body.container === undefined
+        ? (pod.spec.containers[0]?.name ?? "")
+        : chooseContainer(pod, body.container);
+    const record = this.#newestRecord(pod, container);
+    if (record?.state !== "running")
+      throw new HoldfastError(
+        "AGENT_NOT_RUNNING",
+        "permanent",
+        `container ${container} of pod ${pod.metadata.name} is not running`,
+      );
+    const timeout = Math.ceil(body.timeoutSeconds ?? DEFAULT_EXEC_SECONDS);
+    const answer = await this.#options.runtime.execSync(
+      { containerId: record.id, cmd: [...body.command], timeout: BigInt(timeout) },
+      { signal, deadlineMs: (timeout + 10) * 1000 },
+    );
+    return {
+      stdout: Buffer.from(answer.stdout).toString("base64"),
+      stderr: Buffer.from(answer.stderr).toString("base64"),
+      exitCode: answer.exitCode,
+    };
+  }
+
+  node(): NodeObject {
+    const { config, machine, runtime, configWarnings, instanceId } = this.#options;
+    const readiness = this.#runtimeState?.readiness() ?? { runtime: "not started", network: undefined };
+    const views = this.#side?.pods.pods() ?? [];
+    const identity = this.#runtimeState?.identity();
+    return {
+      name: config.nodeName,
+      instanceId,
+      conditions: [computeReadyCondition(readiness, this.#side?.pleg.health().failures ?? [])],
+      runtime: {
+        endpoint: runtime.endpoint,
+        ...(identity !== undefined && { name: identity.name, version: identity.version }),
+      },
+      nodeInfo: {
+        os: machine.osImage,
+        kernel: machine.kernelVersion,
+        architecture: machine.architecture,
+        cpus: machine.cpus,
+        memory: `${Math.round(machine.memoryBytes / 2 ** 20)}Mi`,
+        cgroups: `v${machine.cgroupVersion}`,
+        address: machine.hostIP ?? "",
+      },
+      pods: {
+        running: views.filter((view) => view.status?.phase === "Running").length,
+        total: views.length,
+        capacity: config.maxPods,
+      },
+      agent: { version: VERSION, startedAt: new Date(this.#startedAt).toISOString(), pid: process.pid },
+      warnings: [...configWarnings, ...(this.#side?.pleg.health().warnings ?? [])],
+    };
+  }
+
+  failures(): readonly string[] {
+    // Each component's failures once: the runtime's own come through the supervisor too.
+    return [...new Set(this.#otherFailures())];
+  }
+
+  metrics(): string {
+    return this.#options.metrics.exposition();
+  }
+
+  snapshot(): unknown {
+    return {
+      pleg: this.#side?.pleg.snapshot(),
+      calls: this.#options.runtime.inFlight(),
+      recent: this.#options.bus.recent(),
+      memory: process.memoryUsage(),
+    };
+  }
+
+  #newestRecord(
+    pod: PodObject,
+    container: string,
+  ): { readonly id: string; readonly state: string } | undefined {
+    return this.#side?.pleg
+      .get(pod.metadata.uid)
+      .status.containers.find((record) => record.name === container);
+  }
+
+  #podObject(view: PodView, withEvents: boolean): PodObject {
+    const { pod, state } = view;
+    const side = this.#side;
+    const file = side?.source.manifestOf(pod);
+    const problems = [
+      ...(view.problem === undefined ? [] : [view.problem]),
+      ...(side?.source.problemsOf(pod).map(formatProblem) ?? []),
+    ];
+    return {
+      ...pod,
+      status: view.status ?? NO_STATUS,
+      holdfast: {
+        worker: state,
+        problems,
+        ...(file !== undefined && { file }),
+        ...(withEvents && { events: this.#events.of(pod.metadata.uid) }),
+      },
+    };
+  }
+
+  async #read(subscription: Subscription<AnyEnvelope>): Promise<void> {
+    for await (const event of subscription) {
+      // A gap loses lines of a history that is bounded anyway; readers of the watch re-read everything.
+      if (!("dropped" in event)) this.#events.add(event);
+      this.#watch.changed();
+    }
+  }
+}

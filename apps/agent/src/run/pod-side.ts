@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Everything between a manifest and a container: fills the ports of the pod packages. kubelet: NewMainKubelet. */
+import type { Bus } from "@holdfast/bus";
+import type { Clock } from "@holdfast/core/clock";
+import { Limiter } from "@holdfast/core/limiter";
+import type { Component } from "@holdfast/core/lifecycle";
+import type { Logger } from "@holdfast/core/log";
+import type { Metrics } from "@holdfast/core/metrics";
+import { INSTANCE_LABEL, NODE_LABEL } from "@holdfast/core/names";
+import { seededRandom } from "@holdfast/core/random";
+import type { CriClient } from "@holdfast/cri";
+import type { MachineFacts, RuntimeState } from "@holdfast/node";
+import { ContainerDied, ContainerStarted, GenericPLEG, PodSync } from "@holdfast/pleg";
+import {
+  FileLastGoodManifests,
+  FilePodSource,
+  NodeManifestFolder,
+  nodePodFiles,
+  OwnedPodLister,
+  PodConfig,
+  PodManager,
+  PodRuntimeManager,
+  TerminationMessageCache,
+} from "@holdfast/pod";
+import { openCgroupTree, PodContainerManager, systemdSlices } from "@holdfast/resource";
+import type { CgroupDriver } from "@holdfast/resource";
+import { StatusManager } from "@holdfast/status";
+import { volumeHost, VolumeManager } from "@holdfast/volume";
+import type { AgentConfig } from "../config/agent-config.ts";
+import { readHostFile } from "./host-files.ts";
+import type { StateFolder } from "./state-folder.ts";
+
+/** What the pod side is made from. */
+export interface PodSideOptions {
+  readonly config: AgentConfig;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly bus: Bus;
+  readonly runtime: CriClient;
+  readonly runtimeState: RuntimeState;
+  readonly metrics: Metrics;
+  readonly state: StateFolder;
+  readonly driver: CgroupDriver;
+  readonly machine: MachineFacts;
+}
+
+/** What the rest of the agent reads. */
+export interface PodSide {
+  /** In starting order. */
+  readonly components: readonly Component[];
+  readonly pleg: GenericPLEG;
+  readonly source: FilePodSource;
+  readonly pods: PodManager;
+  readonly status: StatusManager;
+}
+
+/** A start that takes longer gives its place to the next. DESIGN.md, Calls. */
+const START_PLACE_MS = 10_000;
+
+/** Makes it all; starts nothing. */
+export function makePodSide(options: PodSideOptions): PodSide {
+  const { config, clock, logger, bus, runtime, runtimeState, metrics, state, machine } = options;
+  const owner = { nodeName: config.nodeName, instanceId: state.instanceId };
+  const log = (component: string): Logger => logger.child({ component });
+  const random = seededRandom(process.pid ^ clock.now());
+  const podsDir = state.podsDir;
+  const files = nodePodFiles([podsDir, config.podLogsDir, LEGACY_LOG_LINKS]);
+  const hostIPs = machine.hostIP === undefined ? [] : [machine.hostIP];
+
+  const pleg = new GenericPLEG({
+    runtime,
+    clock,
+    events: (stream) => runtime.containerdEvents(stream),
+    labelSelector: { [NODE_LABEL]: owner.nodeName, [INSTANCE_LABEL]: owner.instanceId },
+    publish: bus,
+    logger: log("pleg"),
+    metrics,
+    random,
+    listDeadlineMs: config.runtimeRequestTimeoutMs,
+  });
+  const podConfig = new PodConfig({ sources: ["file"], clock, publish: bus, logger: log("pod-config") });
+  const source = new FilePodSource({
+    folder: new NodeManifestFolder(config.staticPodPath),
+    nodeName: config.nodeName,
+    clock,
+    deliver: (snapshot) => podConfig.update(snapshot),
+    lastGood: new FileLastGoodManifests(`${config.stateDir}/last-good-manifests`),
+    publish: bus,
+    logger: log("file-source"),
+    fileCheckMs: config.fileCheckFrequencyMs,
+    maxManifestBytes: config.maxManifestBytes,
+  });
+  const status = new StatusManager({
+    clock,
+    checkpoint: state.checkpoint("status"),
+    publish: bus,
+    hostIPs: () => hostIPs,
+    logger: log("status"),
+    metrics,
+  });
+  const resources = makeResources(options);
+  const actions = new PodRuntimeManager({
+    runtime,
+    clock,
+    publish: bus,
+    logger: log("kuberuntime"),
+    metrics,
+    resources,
+    files,
+    // Until the probe manager comes, every started container counts as alive and started.
+    probes: { liveness: () => undefined, startup: () => undefined },
+    checkpoint: state.checkpoint("kuberuntime"),
+    limiter: new Limiter({ clock, limit: config.maxParallelStarts, releaseAfterMs: START_PLACE_MS }),
+    options: {
+      ...owner,
+      podsDir,
+      podLogsDir: config.podLogsDir,
+      // The kubelet's own folder of links only where its own log folder is used.
+      containerLogsDir: config.podLogsDir === "/var/log/pods" ? LEGACY_LOG_LINKS : "",
+      clusterDns: config.clusterDNS,
+      clusterDomain: config.clusterDomain,
+      resolvConf: () =>
+        config.resolvConf === "" ? Promise.resolve(undefined) : readHostFile(config.resolvConf),
+      hostsFile: () => readHostFile("/etc/hosts"),
+      nodeIps: () => hostIPs,
+      nodeAllocatable: () => ({ cpu: machine.cpus, memory: machine.memoryBytes }),
+      maxContainerRestartPeriodMs: config.maxContainerRestartPeriodMs,
+      maxParallelImagePulls:
+        config.maxParallelImagePulls === 0 ? Number.MAX_SAFE_INTEGER : config.maxParallelImagePulls,
+      imagePullDeadlineMs: config.pullTimeoutMs,
+      hookDeadlineMs: config.hookTimeoutMs,
+    },
+  });
+  const cache = new TerminationMessageCache({
+    cache: pleg,
+    files,
+    podOf: (uid) => podConfig.get(uid),
+    podsDir,
+    podLogsDir: config.podLogsDir,
+  });
+  const pods = new PodManager({
+    clock,
+    desired: podConfig,
+    cache,
+    status,
+    runtime: actions,
+    owned: new OwnedPodLister(runtime, owner),
+    resources,
+    volumes: new VolumeManager({ host: volumeHost, nodeMemoryBytes: machine.memoryBytes }),
+    files,
+    readiness: runtimeState,
+    bus,
+    wakeOn: [ContainerStarted, ContainerDied, PodSync],
+    publish: bus,
+    logger: log("pods"),
+    metrics,
+    random,
+    podsDir,
+    podLogsDir: config.podLogsDir,
+    syncFrequencyMs: config.syncFrequencyMs,
+    maxPods: config.maxPods,
+  });
+  return { components: [pleg, source, pods], pleg, source, pods, status };
+}
+
+/** kubelet: the folder of links for log collectors. */
+const LEGACY_LOG_LINKS = "/var/log/containers";
+
+function makeResources({ config, clock, logger, driver, machine }: PodSideOptions): PodContainerManager {
+  return new PodContainerManager({
+    tree: openCgroupTree(),
+    clock,
+    driver,
+    systemd: systemdSlices,
+    cgroupRoot: config.cgroupRoot,
+    cgroupsPerQOS: config.cgroupsPerQOS,
+    settings: {
+      cpuCFSQuota: config.cpuCFSQuota,
+      cpuCFSQuotaPeriodMs: config.cpuCFSQuotaPeriodMs,
+      podPidsLimit: config.podPidsLimit,
+      memoryBytes: machine.memoryBytes,
+    },
+    logger: logger.child({ component: "resource" }),
+  });
+}
