@@ -88,11 +88,13 @@ export class Caller {
   /** As a client's close. */
   close(): void {
     this.#closed = true;
-    for (const call of this.#inFlight)
-      call.abandon(
-        new CriError("CRI_CLOSED", call.info, "client is closed", { mayHaveHappened: true }),
-        true,
-      );
+    for (const call of this.#inFlight) call.abandon(this.cut(call.info), true);
+  }
+
+  /** Why what was under way on a connection has ended. */
+  cut(info: CriCallInfo): CriError {
+    if (!this.#closed) return connectionLost(info);
+    return new CriError("CRI_CLOSED", info, "client is closed", { mayHaveHappened: true });
   }
 
   /** Counts a call, and says why it cannot be made, if so. */

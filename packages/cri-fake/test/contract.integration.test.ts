@@ -4,7 +4,7 @@
 import process from "node:process";
 
 import { createCriClient } from "@holdfast/cri";
-import { expect } from "vitest";
+import { vi } from "vitest";
 
 import { runtimeContract } from "./runtime-contract.ts";
 
@@ -20,6 +20,12 @@ runtimeContract("a real containerd", () => {
     cri,
     close: () => cri.close(),
     pass: <Answer>(call: Promise<Answer>) => call,
-    waitUntil: (done: () => Promise<boolean>) => expect.poll(done, { timeout: 30_000 }).toBe(true),
+    waitUntil: (done: () => Promise<boolean>) =>
+      vi.waitFor(
+        async () => {
+          if (!(await done())) throw new Error("it never came");
+        },
+        { timeout: 30_000 },
+      ),
   });
 });

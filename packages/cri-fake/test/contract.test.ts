@@ -13,14 +13,14 @@ for (const containerd of ["1.6", "1.7", "2.1"] as const)
       cri,
       close: () => cri.close(),
       async pass<Answer>(call: Promise<Answer>): Promise<Answer> {
-        // Whoever waits for the answer gets its error; here it only means that time may stand still.
-        let settled = false;
+        const state = { settled: false };
         const over = (): void => {
-          settled = true;
+          state.settled = true;
         };
+        // Who waits for the answer gets its error; here it only means that time may stand still.
         call.then(over, over);
         await clock.settle();
-        while (!settled) await clock.advance(10);
+        while (!state.settled) await clock.advance(10);
         return call;
       },
       async waitUntil(done: () => Promise<boolean>): Promise<void> {

@@ -129,12 +129,12 @@ export function runtimeContract(name: string, open: () => Promise<ContractRuntim
       await runtime.close();
     });
     const current = (): Pod => pod;
-    describe("sandboxes", () => sandboxCases(current));
-    describe("containers", () => containerCases(current));
-    describe("stopping", () => stopCases(current));
-    describe("execs", () => execCases(current));
-    describe("lists and images", () => listCases(current));
-    describe("events", () => eventCases(current));
+    describe("sandboxes", () => void sandboxCases(current));
+    describe("containers", () => void containerCases(current));
+    describe("stopping", () => void stopCases(current));
+    describe("execs", () => void execCases(current));
+    describe("lists and images", () => void listCases(current));
+    describe("events", () => void eventCases(current));
   });
 }
 
@@ -280,15 +280,15 @@ function containerCases(pod: () => Pod): void {
     const { cri } = pod();
     const containerId = "no-such-container";
     await cri.removeContainer({ containerId });
-    for (const call of [
-      cri.containerStatus({ containerId }),
-      cri.startContainer({ containerId }),
-      cri.execSync({ containerId, cmd: ["true"] }),
-      cri.reopenContainerLog({ containerId }),
-      cri.updateContainerResources({ containerId }),
-      cri.containerStats({ containerId }),
-    ])
-      await expect(call).rejects.toMatchObject({ code: "CRI_NOT_FOUND" });
+    const calls: (() => Promise<unknown>)[] = [
+      () => cri.containerStatus({ containerId }),
+      () => cri.startContainer({ containerId }),
+      () => cri.execSync({ containerId, cmd: ["true"] }),
+      () => cri.reopenContainerLog({ containerId }),
+      () => cri.updateContainerResources({ containerId }),
+      () => cri.containerStats({ containerId }),
+    ];
+    for (const call of calls) await expect(call()).rejects.toMatchObject({ code: "CRI_NOT_FOUND" });
   });
 
   it("have resources that can be changed", async () => {
