@@ -45,8 +45,8 @@ async function execSync(
       "CRI_NOT_FOUND",
       `failed to exec in container: failed to find container "${containerId}" in store: not found`,
     );
-  const { process } = container;
-  if (container.phase !== "running" || process === undefined)
+  const { process: main } = container;
+  if (container.phase !== "running" || main === undefined)
     throw new RuntimeFailure(
       "CRI_UNKNOWN",
       `failed to exec in container: container is in CONTAINER_${container.phase.toUpperCase()} state`,
@@ -57,7 +57,7 @@ async function execSync(
       `failed to exec in container: failed to start exec "${world.newId()}": OCI runtime exec failed: exec failed: ` +
         "args must not be empty: unknown",
     );
-  const { exitCode = 0, stdout = "", stderr = "", afterMs = 0 } = process.program.exec?.(cmd) ?? {};
+  const { exitCode = 0, stdout = "", stderr = "", afterMs = 0 } = main.program.exec?.(cmd) ?? {};
   const ended = afterMs > 0 && (await endsEarly(world, container, afterMs, timeout, signal));
   world.tellExec(container, ended ? KILLED : exitCode);
   return {

@@ -282,9 +282,9 @@ export class FakeRuntime implements CriClient {
 
   /** The main process of a container ends, of itself or by somebody's hand. False when it does not run. Default: killed, 137. */
   kill(containerId: string, { exitCode = 137, oomKilled = false }: KillOptions = {}): boolean {
-    const process = this.#world.findContainer(containerId)?.process;
-    if (process?.alive !== true) return false;
-    process.exit({ exitCode, oomKilled });
+    const main = this.#world.findContainer(containerId)?.process;
+    if (main?.alive !== true) return false;
+    main.exit({ exitCode, reason: oomKilled ? "OOMKilled" : "" });
     return true;
   }
 

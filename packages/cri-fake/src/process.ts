@@ -10,7 +10,8 @@ import type { Program } from "./program.ts";
 export interface ProcessExit {
   /** As a shell has it: 137 is killed by signal 9. */
   readonly exitCode: number;
-  readonly oomKilled: boolean;
+  /** Empty: as the exit code says. */
+  readonly reason: "" | "OOMKilled" | "Unknown";
 }
 
 /** What a process stands on. */
@@ -44,8 +45,8 @@ export class Process {
     const { exitAfterMs, exitCode = 0, oomAfterMs, output = [] } = options.program;
     for (const { afterMs = 0, stream = "stdout", text } of output.slice(0, MAX_OUTPUT_LINES))
       this.#after(afterMs, () => options.onOutput(stream, text));
-    if (exitAfterMs !== undefined) this.#arm(exitAfterMs, { exitCode, oomKilled: false });
-    if (oomAfterMs !== undefined) this.#arm(oomAfterMs, { exitCode: SIGKILL_EXIT, oomKilled: true });
+    if (exitAfterMs !== undefined) this.#arm(exitAfterMs, { exitCode, reason: "" });
+    if (oomAfterMs !== undefined) this.#arm(oomAfterMs, { exitCode: SIGKILL_EXIT, reason: "OOMKilled" });
   }
 
   /** False from the moment of the exit, which is before the CRI shows it. */
@@ -58,12 +59,12 @@ export class Process {
     const { ignoreSigterm, exitOnSigtermAfterMs = 0, sigtermExitCode = SIGTERM_EXIT } = this.program;
     if (ignoreSigterm || this.#terminating) return;
     this.#terminating = true;
-    this.#after(exitOnSigtermAfterMs, () => this.exit({ exitCode: sigtermExitCode, oomKilled: false }));
+    this.#after(exitOnSigtermAfterMs, () => this.exit({ exitCode: sigtermExitCode, reason: "" }));
   }
 
   /** SIGKILL. */
   kill(): void {
-    if (!this.program.ignoreSigkill) this.exit({ exitCode: SIGKILL_EXIT, oomKilled: false });
+    if (!this.program.ignoreSigkill) this.exit({ exitCode: SIGKILL_EXIT, reason: "" });
   }
 
   /** Ends it, whatever its program says. Does nothing the second time. */

@@ -49,7 +49,7 @@ export function sandboxView({ id, ready, ip, config }: SandboxRecord): FakeSandb
 }
 
 export function containerView(container: ContainerRecord): FakeContainer {
-  const { id, sandbox, config, phase, exitCode, reason, process } = container;
+  const { id, sandbox, config, phase, exitCode, reason, process: main } = container;
   const { uid = "", name: podName = "" } = sandbox.config.metadata ?? {};
   return {
     id,
@@ -59,7 +59,7 @@ export function containerView(container: ContainerRecord): FakeContainer {
     name: config.metadata?.name ?? "",
     attempt: config.metadata?.attempt ?? 0,
     phase,
-    alive: process?.alive === true,
+    alive: main?.alive === true,
     exitCode,
     reason,
     labels: config.labels,

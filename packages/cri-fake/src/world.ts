@@ -45,7 +45,7 @@ const NANOS_PER_MS = 1_000_000n;
 const MAX_VIOLATIONS = 1000;
 const FIRST_PID = 1000;
 const ID_LENGTH = 64;
-const REBOOT_EXIT: ProcessExit = { exitCode: 255, oomKilled: false };
+const REBOOT_EXIT: ProcessExit = { exitCode: 255, reason: "Unknown" };
 
 /** See the top of the file. */
 export class World {
@@ -216,7 +216,7 @@ export class World {
 
   /** The machine goes down and comes back: no process is left, no address is held. */
   reboot(): void {
-    for (const { process } of this.containers.values()) process?.exit(REBOOT_EXIT);
+    for (const container of this.containers.values()) container.process?.exit(REBOOT_EXIT);
     for (const sandbox of this.sandboxes.values()) this.endSandbox(sandbox);
   }
 
@@ -271,14 +271,14 @@ export class World {
   #exited(container: ContainerRecord, exit: ProcessExit): void {
     const { clock, criLagMs } = this.options;
     const finishedAt = this.stamp();
-    if (exit.oomKilled) this.tellTask({ topic: "/tasks/oom", ...this.#main(container.id) });
+    if (exit.reason === "OOMKilled") this.tellTask({ topic: "/tasks/oom", ...this.#main(container.id) });
     const pid = container.process?.pid ?? 0;
     this.#tellExit(container.id, pid, exit.exitCode);
     const show = (): void => {
       container.phase = "exited";
       container.finishedAt = finishedAt;
       container.exitCode = exit.exitCode;
-      container.reason = exit.oomKilled ? "OOMKilled" : "";
+      container.reason = exit.reason;
       container.process = undefined;
       this.#tellDelete(container.id, pid, exit.exitCode);
       this.tellCri("STOPPED", container.sandbox, container);

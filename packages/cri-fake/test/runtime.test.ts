@@ -250,7 +250,7 @@ describe("a crash", () => {
     const { clock, fake } = fakeWith();
     const { containerId } = await start(fake);
     fake.reboot();
-    expect(await statusOf(fake, containerId)).toMatchObject({ state: 2, exitCode: 255 });
+    expect(await statusOf(fake, containerId)).toMatchObject({ state: 2, exitCode: 255, reason: "Unknown" });
     expect([fake.sandboxes()[0]?.ready, fake.leases().size, clock.waiting]).toEqual([false, 0, 0]);
   });
 });
