@@ -80,3 +80,27 @@ export {
   SandboxStopping,
 } from "./kuberuntime/events.ts";
 export type { ContainerFacts, EventText, KillReason, SandboxFacts } from "./kuberuntime/events.ts";
+
+// The pod manager: pod workers, sync steps, housekeeping.
+export { PodManager } from "./workers/pod-manager.ts";
+export type { PodView } from "./workers/pod-manager.ts";
+export { OwnedPodLister } from "./workers/owned-pod-lister.ts";
+export type { DesiredPods, OwnedPod, OwnedPods, PodManagerDeps, PodRuntimeActions } from "./workers/ports.ts";
+export type { PodWorkerState } from "./workers/pod-worker.ts";
+export type { TerminationRequest } from "./workers/compute-worker-update.ts";
+export {
+  PodAdded,
+  PodRemoved,
+  PodTerminated,
+  PodTerminating,
+  PodUpdated,
+  SyncFailed,
+} from "./workers/events.ts";
+export type {
+  PodAddedData,
+  PodTerminatingData,
+  SyncFailedData,
+  TerminationReason,
+} from "./workers/events.ts";
+export { NodePodFiles, nodePodFiles } from "./node/pod-files.ts";
+export type { NodePodFilesOptions } from "./node/pod-files.ts";

@@ -68,6 +68,8 @@ export interface PodStatusOptions {
   readonly failed?: { readonly reason: string; readonly message: string };
   /** Why the pod as a whole does not get on: shown as reason and message while Pending (network not ready, host port taken). */
   readonly waiting?: WaitingReason;
+  /** The `seq`s of the events that led to this update. */
+  readonly causes?: readonly number[];
 }
 
 /** A reason of the kubelet's list (CrashLoopBackOff, ErrImagePull ...) and its message. */
