@@ -3,9 +3,12 @@
  * Bundles the agent and the command line into one CommonJS file each. CommonJS, because an ES module's `import "node:http"` loads all of undici
  * (TOOLCHAIN.md, 3b); one file, because it halves the memory and the start of loose modules.
  */
+import { createRequire } from "node:module";
 import { build } from "esbuild";
 
-const sqlitePlatform = `better-sqlite3/linux-${process.arch}`;
+// The store's own dependency: an alias is resolved from this folder, which does not have it.
+const store = createRequire(new URL("../../packages/store/package.json", import.meta.url));
+const sqlitePlatform = store.resolve(`better-sqlite3/linux-${process.arch}`);
 
 const result = await build({
   entryPoints: { agent: "src/run/entry.ts", cli: "src/cli/entry.ts" },
