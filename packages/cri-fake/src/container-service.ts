@@ -34,6 +34,8 @@ export interface ContainerPorts {
   readonly programs: Programs;
   /** On containerd 1.6 stopping one that is not there is an error; later it is not. */
   readonly stopMissingFails: boolean;
+  /** containerd 2 creates containers in a stopped sandbox too; they cannot be started. */
+  readonly createsInStopped: boolean;
 }
 
 type ContainerMethods = Pick<
@@ -166,14 +168,14 @@ function aboutId({ containerId }: { containerId: string }): string {
 }
 
 async function create(
-  { world, images }: ContainerPorts,
+  { world, images, createsInStopped }: ContainerPorts,
   { podSandboxId, config, sandboxConfig }: CreateContainerRequest,
   { takeTime }: CallContext,
 ): Promise<{ containerId: string }> {
   const sandbox = world.findSandbox(podSandboxId);
   if (sandbox === undefined)
     throw new RuntimeFailure("CRI_NOT_FOUND", `failed to find sandbox id "${podSandboxId}": not found`);
-  if (!sandbox.ready)
+  if (!sandbox.ready && !createsInStopped)
     throw new RuntimeFailure(
       "CRI_NOT_FOUND",
       `failed to get sandbox container task: no running task found: task ${sandbox.id} not found: not found`,

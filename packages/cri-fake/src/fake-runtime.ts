@@ -135,9 +135,9 @@ export class FakeRuntime implements CriClient {
       taskEvents: this.#taskEvents,
       criEvents: this.#criEvents,
       criLagMs: options.criLagMs ?? 0,
-      statusWithContainers: containerd === "2.1",
       isDown: () => this.#caller.down,
     });
+    if (containerd !== "1.6") this.setCondition("ContainerdHasNoDeprecationWarnings", true);
     Object.assign(this, this.#services(options));
   }
 
@@ -154,7 +154,7 @@ export class FakeRuntime implements CriClient {
     const self = {
       world,
       runtimeVersion: RUNTIME_VERSIONS[containerd],
-      runtimeHandlers,
+      shownHandlers: containerd === "2.1" ? runtimeHandlers : undefined,
       conditions: () => [...this.#conditions.values()],
       cgroupDriver: options.cgroupDriver ?? "systemd",
     } as const;
@@ -166,6 +166,7 @@ export class FakeRuntime implements CriClient {
           world,
           runtimeHandlers,
           networkReady: () => this.#conditions.get("NetworkReady")?.status === true,
+          stopMissingFails: containerd === "1.6",
         },
         methods,
       ),
@@ -175,6 +176,7 @@ export class FakeRuntime implements CriClient {
           images: this.#images,
           programs: options.programs ?? (() => ({})),
           stopMissingFails: containerd === "1.6",
+          createsInStopped: containerd === "2.1",
         },
         methods,
       ),

@@ -73,6 +73,6 @@ export type Programs = (container: ProgramQuery) => Program;
 export function commandNotFound(command: string): string {
   return (
     "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: " +
-    `unable to start container process: error during container init: exec: "${command}": executable file not found in $PATH: unknown`
+    `unable to start container process: exec: "${command}": executable file not found in $PATH: unknown`
   );
 }

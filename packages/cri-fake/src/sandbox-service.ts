@@ -17,8 +17,8 @@ import {
 import type { CriRuntimeService, PodSandboxConfig, PodSandboxFilter } from "@holdfast/cri";
 
 import type { CallContext } from "./caller.ts";
-import { RuntimeFailure } from "./failure.ts";
-import { sandboxState, toContainerStatus, toSandbox, toSandboxStatus } from "./messages.ts";
+import { noSuchSandbox, RuntimeFailure } from "./failure.ts";
+import { sandboxState, toSandbox, toSandboxStatus } from "./messages.ts";
 import type { MethodFactory } from "./method.ts";
 import type { ContainerRecord, SandboxRecord } from "./state.ts";
 import { matchesLabels } from "./state.ts";
@@ -29,6 +29,8 @@ export interface SandboxPorts {
   readonly world: World;
   readonly runtimeHandlers: readonly string[];
   readonly networkReady: () => boolean;
+  /** On containerd 1.6 stopping one that is not there is an error; later it is not. */
+  readonly stopMissingFails: boolean;
 }
 
 type SandboxMethods = Pick<
@@ -56,7 +58,9 @@ export function createSandboxService(ports: SandboxPorts, { unary, page }: Metho
     stopPodSandbox: unary("StopPodSandbox", StopPodSandboxRequest, {
       target: aboutId,
       handle: async ({ podSandboxId }, { signal }) => {
-        await stop(world, world.sandbox(podSandboxId), signal);
+        const sandbox = world.findSandbox(podSandboxId);
+        if (sandbox !== undefined) await stop(world, sandbox, signal);
+        else if (ports.stopMissingFails) throw noSuchSandbox(podSandboxId);
         return {};
       },
     }),
@@ -162,15 +166,10 @@ function status(world: World, id: string): PodSandboxStatusResponse {
   const sandbox = world.findSandbox(id);
   if (sandbox === undefined)
     throw id === ""
-      ? new RuntimeFailure("CRI_UNKNOWN", "an error occurred when try to find sandbox: Prefix can't be empty")
+      ? new RuntimeFailure("CRI_UNKNOWN", "an error occurred when try to find sandbox: prefix can't be empty")
       : new RuntimeFailure("CRI_NOT_FOUND", "an error occurred when try to find sandbox: not found");
-  return PodSandboxStatusResponse.fromPartial({
-    status: toSandboxStatus(sandbox),
-    containersStatuses: world.options.statusWithContainers
-      ? world.containersOf(sandbox).map(toContainerStatus)
-      : [],
-    timestamp: world.options.statusWithContainers ? world.stamp() : 0n,
-  });
+  // No containerd fills the containers' statuses in here.
+  return PodSandboxStatusResponse.fromPartial({ status: toSandboxStatus(sandbox) });
 }
 
 function list(world: World, filter: PodSandboxFilter | undefined): ReturnType<typeof toSandbox>[] {

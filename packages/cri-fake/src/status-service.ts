@@ -34,7 +34,8 @@ import type { World } from "./world.ts";
 export interface StatusPorts {
   readonly world: World;
   readonly runtimeVersion: string;
-  readonly runtimeHandlers: readonly string[];
+  /** Undefined where Status does not tell of handlers and features: before containerd 2. */
+  readonly shownHandlers: readonly string[] | undefined;
   readonly conditions: () => readonly RuntimeCondition[];
   readonly cgroupDriver: "systemd" | "cgroupfs";
 }
@@ -75,11 +76,14 @@ export function createSelfService(ports: StatusPorts, { unary, missing }: Method
       handle: () => ({
         status: { conditions: ports.conditions().map((condition) => ({ ...condition })) },
         info: {},
-        runtimeHandlers: ports.runtimeHandlers.map((name) => ({
+        runtimeHandlers: (ports.shownHandlers ?? []).map((name) => ({
           name,
-          features: { recursiveReadOnlyMounts: true, userNamespaces: true },
+          features: { recursiveReadOnlyMounts: true, userNamespaces: false },
         })),
-        features: undefined,
+        features:
+          ports.shownHandlers === undefined
+            ? undefined
+            : { supplementalGroupsPolicy: true, userNamespacesHostNetwork: false },
       }),
     }),
     runtimeConfig: unary("RuntimeConfig", RuntimeConfigRequest, {

@@ -33,8 +33,6 @@ export interface WorldOptions {
   readonly criEvents: EventHub<ContainerEventResponse>;
   /** How long the CRI takes to show an exit that containerd has told, in milliseconds. */
   readonly criLagMs: number;
-  /** Whether PodSandboxStatus carries the statuses of the containers, as containerd 2 does. */
-  readonly statusWithContainers: boolean;
   /** Whether the runtime is there to tell: events while it is not are lost. */
   readonly isDown: () => boolean;
 }

@@ -81,7 +81,7 @@ describe("a container", () => {
   });
 
   it("needs an image and a ready sandbox", async () => {
-    const { fake } = fakeWith();
+    const { fake } = fakeWith({}, { containerd: "1.7" });
     const podSandboxId = await runSandbox(fake);
     const config = { metadata: { name: "x" }, image: { image: "nope" } };
     await expect(fake.createContainer({ podSandboxId, config })).rejects.toMatchObject({
