@@ -9,6 +9,7 @@
 #                                      command line, e.g. systemd.unified_cgroup_hierarchy=0 for cgroup v1
 #   scripts/dev/vm.sh run COMMAND…     runs COMMAND in the machine's bash, prints its output, exits with its status
 #   scripts/dev/vm.sh put FILE… FOLDER copies files or folders into the running machine
+#   scripts/dev/vm.sh reboot           reboots it, as systemctl does, and waits for the end of the boot
 #   scripts/dev/vm.sh console          prints what the machine wrote on its serial console
 #   scripts/dev/vm.sh down             powers off; what was written to its disk is lost
 #   scripts/dev/vm.sh once COMMAND…    up, run, down
@@ -81,7 +82,21 @@ up() {
     -device virtio-serial -chardev "socket,id=runner,path=$folder/runner.sock,server=on,wait=off" \
     -device virtserialport,chardev=runner,name=org.holdfast.runner \
     -serial "file:$folder/console.log" -daemonize -pidfile "$folder/pid"
-  run 'systemctl is-system-running --wait' >/dev/null || true # "degraded" is reported by those who look
+  booted
+}
+
+# Not `--wait`: when the boot ends right then, it waits for ever. "degraded" is for those who look.
+booted() {
+  timeout 180 "$0" run 'until systemctl is-system-running | grep -qE "running|degraded"; do sleep 0.3; done'
+}
+
+reboot() {
+  local boot
+  boot=$(run cat /proc/sys/kernel/random/boot_id)
+  run 'systemctl reboot' >/dev/null
+  # Until the old system is gone its runner may still answer.
+  until [ "$(timeout 10 "$0" run cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo "$boot")" != "$boot" ]; do sleep 1; done
+  booted
 }
 
 run() { "$node" "$here/run.mjs" "$folder/runner.sock" "$*"; }
@@ -117,6 +132,7 @@ make) make_disk ;;
 up) up "$@" ;;
 run) run "$@" ;;
 put) put "$@" ;;
+reboot) reboot ;;
 console) cat "$folder/console.log" ;;
 down) down ;;
 once)
@@ -126,5 +142,5 @@ once)
   down
   exit "$status"
   ;;
-*) sed -n '3,18p' "$0" | sed 's/^# \{0,1\}//' ;;
+*) sed -n '3,19p' "$0" | sed 's/^# \{0,1\}//' ;;
 esac
