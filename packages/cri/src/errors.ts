@@ -178,12 +178,14 @@ export function fromServiceError(error: ServiceError, call: CriCallInfo, maxMess
   }
 }
 
+const RESERVED_CODES: readonly status[] = [status.UNKNOWN, status.ALREADY_EXISTS, status.FAILED_PRECONDITION];
+
 function codeOf(code: status, text: string): CriErrorCode {
   if (code === status.DEADLINE_EXCEEDED && LOCAL_DEADLINE.test(text)) return "CRI_DEADLINE";
   if (code === status.RESOURCE_EXHAUSTED && TOO_LARGE.test(text)) return "CRI_MESSAGE_TOO_LARGE";
   if (code === status.UNIMPLEMENTED && BROKEN_ANSWER.test(text)) return "CRI_GARBAGE";
-  if ((code === status.UNKNOWN || code === status.ALREADY_EXISTS) && RESERVED.test(text))
-    return "CRI_NAME_RESERVED";
+  // UNKNOWN on containerd 1.6 and 1.7, FAILED_PRECONDITION on 2.1: seen on real ones.
+  if (RESERVED_CODES.includes(code) && RESERVED.test(text)) return "CRI_NAME_RESERVED";
   return BY_STATUS[code] ?? "CRI_UNKNOWN";
 }
 

@@ -110,9 +110,12 @@ describe("translation of what grpc-js reports", () => {
     expect(holdfastErrorIn(new Error("around", { cause: error }))).toBe(error);
   });
 
-  it("tells whose the name is when containerd has it reserved", () => {
+  it.each([
+    ["1.6 and 1.7", status.UNKNOWN],
+    ["2.1", status.FAILED_PRECONDITION],
+  ])("tells whose the name is when containerd %s has it reserved", (_version, code) => {
     const error = translated(
-      status.UNKNOWN,
+      code,
       'failed to reserve container name "web_pod_ns_uid_0": name "web_pod_ns_uid_0" is reserved for "0123abc"',
     );
     expect(error).toMatchObject({ code: "CRI_NAME_RESERVED", kind: "retryable", reservedFor: "0123abc" });
