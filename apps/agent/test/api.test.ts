@@ -169,7 +169,7 @@ test("pod events are bounded by pod and in all", () => {
     });
   }
   expect(events.of("u399")).toMatchObject([
-    { type: "ContainerStarted", text: "c containerId=0123456789ab attempt=999" },
+    { type: "ContainerStarted", text: "c: containerId=0123456789ab attempt=999" },
   ]);
   for (let seq = 0; seq < 50; seq++)
     events.add({ seq, at: seq, monotonic: seq, type: "x/Y", subject: { podUid: "u" }, causes: [], data: {} });

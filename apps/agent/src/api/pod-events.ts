@@ -15,6 +15,8 @@ export class PodEvents {
   add(event: AnyEnvelope): void {
     const uid = event.subject.podUid;
     if (uid === undefined) return;
+    // A status is shown whole above the events; how often it was computed tells nobody anything.
+    if (event.type === "status/PodStatusChanged" || event.type === "pleg/PodSync") return;
     const known = this.#byPod.get(uid) ?? [];
     known.push({
       at: new Date(event.at).toISOString(),
@@ -38,12 +40,24 @@ export class PodEvents {
   }
 }
 
-/** Payloads are small and flat; ids are cut to what people compare. */
+/** Their own words where an event has them, else its payload: small, flat, and cut to what people compare. */
 function eventText(event: AnyEnvelope): string {
-  const parts = event.subject.container === undefined ? [] : [event.subject.container];
-  for (const [key, value] of Object.entries((event.data ?? {}) as Record<string, unknown>)) {
+  const data = (event.data ?? {}) as Record<string, unknown>;
+  const container = event.subject.container;
+  const words = typeof data["message"] === "string" ? data["message"] : payloadText(data, container);
+  return [...(container === undefined ? [] : [`${container}:`]), words].join(" ").trim().slice(0, MAX_TEXT);
+}
+
+/** Said already by the line itself. */
+const REPEATED = ["uid", "namespace", "name", "kind"];
+
+function payloadText(data: Record<string, unknown>, container: string | undefined): string {
+  const parts: string[] = [];
+  for (const [key, value] of Object.entries(data)) {
     if (value === undefined || value === "" || typeof value === "object") continue;
-    parts.push(`${key}=${/[iI]d$/.test(key) ? String(value).slice(0, 12) : String(value)}`);
+    if (REPEATED.includes(key) || value === container) continue;
+    if (/[iI]d$/.test(key)) parts.push(`${key}=${String(value).slice(0, 12)}`);
+    else parts.push(`${key}=${typeof value === "number" ? Math.round(value) : String(value)}`);
   }
-  return parts.join(" ").slice(0, MAX_TEXT);
+  return parts.join(" ");
 }

@@ -11,7 +11,7 @@ import type { CriClient } from "@holdfast/cri";
 import { computeReadyCondition } from "@holdfast/node";
 import type { MachineFacts, RuntimeState } from "@holdfast/node";
 import { formatProblem } from "@holdfast/pod";
-import type { PodView } from "@holdfast/pod";
+import type { ManifestProblem, PodView } from "@holdfast/pod";
 import type { AgentView, LogQuery } from "../api/routes.ts";
 import { PodEvents } from "../api/pod-events.ts";
 import { PodWatch } from "../api/pod-watch.ts";
@@ -226,7 +226,7 @@ export class LocalView implements AgentView, Component {
     const file = side?.source.manifestOf(pod);
     const problems = [
       ...(view.problem === undefined ? [] : [view.problem]),
-      ...(side?.source.problemsOf(pod).map(formatProblem) ?? []),
+      ...manifestProblemLines(side?.source.problemsOf(pod) ?? [], withEvents),
     ];
     return {
       ...pod,
@@ -247,4 +247,15 @@ export class LocalView implements AgentView, Component {
       this.#watch.changed();
     }
   }
+}
+
+/** In a list one line says that there is something, and `describe` and the list of manifest problems say what. */
+function manifestProblemLines(problems: readonly ManifestProblem[], whole: boolean): string[] {
+  if (whole) return problems.map(formatProblem);
+  const errors = problems.filter((problem) => problem.severity === "error");
+  const [first] = errors;
+  if (first === undefined) return [];
+  return [
+    `its manifest ${first.file} has ${errors.length} error${errors.length === 1 ? "" : "s"}; the last good version goes on`,
+  ];
 }
