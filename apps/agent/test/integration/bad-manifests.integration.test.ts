@@ -30,7 +30,7 @@ test("a manifest edited into something invalid: the old pod runs on, the problem
   const checked = await node.cli("validate", file);
   expect(checked.code).toBe(1);
   expect(checked.stdout).toMatch(
-    /edited\.yaml:\d+(:\d+)?: spec\.containers\[0\]\.imagePullPolicy: .*Sometimes/,
+    /edited\.yaml:\d+(:\d+)?: error: spec\.containers\[0\]\.imagePullPolicy: .*Sometimes/,
   );
   expect((await node.runningContainer("edited")).id).toBe(before.id);
 
@@ -147,7 +147,7 @@ test("a folder that disappears takes no pod with it until it is back", async () 
 
 test("hidden files, editors' files and folders are no manifests", async () => {
   await using node = await startNode();
-  for (const name of [".hidden.yaml", "a.yaml~", "#a.yaml#", "a.yaml.swp", "README.md"])
+  for (const name of [".hidden.yaml", "a.yaml~", "#a.yaml#", "a.yaml.swp", "a.yaml.bak"])
     node.write(pod("never"), name);
   mkdirSync(join(node.places.manifests, "folder.yaml"));
   node.write(pod("seen"));

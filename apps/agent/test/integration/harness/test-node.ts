@@ -21,7 +21,7 @@ import type { Manifest } from "./manifests.ts";
 import { namesIn, unmountBelow } from "./mounts.ts";
 import { RuntimePlaces, testEndpoint } from "./runtime.ts";
 import { getJson } from "./unix-http.ts";
-import { PATIENCE_MS, until } from "./until.ts";
+import { GiveUp, PATIENCE_MS, until } from "./until.ts";
 
 /** How a test's node differs from the usual. */
 export interface NodeOptions extends ConfigOverrides {
@@ -97,7 +97,7 @@ export class TestNode implements AsyncDisposable {
   }
 
   async isReady(): Promise<boolean> {
-    if (this.agent?.exitCode !== undefined) throw new Error(`the agent ended with ${this.agent.exitCode}`);
+    if (this.agent?.exitCode !== undefined) throw new GiveUp(`the agent ended with ${this.agent.exitCode}`);
     return (await this.nodeObject()).conditions.some(
       ({ type, status }) => type === "Ready" && status === "True",
     );
@@ -230,7 +230,7 @@ export class TestNode implements AsyncDisposable {
     const { items } = await this.client.listPodSandbox({});
     const known = new Set(items.map(({ id }) => id));
     const leases = [...this.runtime.leases()].filter(([owner]) => !known.has(owner));
-    const namespaces = this.runtime.networkNamespaces().filter((name) => !this.#namespacesBefore.has(name));
+    const namespaces = await this.#strayNamespaces(items);
     return [
       ...sandboxes.map(({ id, labels }) => `sandbox ${id.slice(0, 12)} of ${labels[POD_NAME_LABEL]}`),
       ...(await this.containers()).map(
@@ -244,6 +244,18 @@ export class TestNode implements AsyncDisposable {
       ...namesIn(join(this.places.state, "pods")).map((name) => `pod folder ${name}`),
       ...namesIn(this.places.podLogs).map((name) => `log folder ${name}`),
     ];
+  }
+
+  /** Network namespaces that came since this node was made and belong to no sandbox: of this node or of another. */
+  async #strayNamespaces(sandboxes: readonly PodSandbox[]): Promise<string[]> {
+    const fresh = this.runtime.networkNamespaces().filter((name) => !this.#namespacesBefore.has(name));
+    if (fresh.length === 0) return [];
+    const used: string[] = [];
+    for (const { id } of sandboxes) {
+      const { info } = await this.client.podSandboxStatus({ podSandboxId: id, verbose: true });
+      used.push(info["info"] ?? "");
+    }
+    return fresh.filter((name) => !used.some((text) => text.includes(name)));
   }
 
   /** Waits until nothing is left of this node's pods, and tells what stays. */

@@ -7,6 +7,11 @@ const POLL_MS = 25;
 /** Far above what anything here takes on an idle machine; CI machines are not idle. */
 export const PATIENCE_MS = 60_000;
 
+/** Thrown by a condition that can never come true any more. */
+export class GiveUp extends Error {
+  override readonly name = "GiveUp";
+}
+
 type Falsy = false | undefined | null | 0 | "";
 
 /**
@@ -28,6 +33,7 @@ export async function until<T>(
       lastError = undefined;
     } catch (error) {
       lastError = error;
+      if (error instanceof GiveUp) break;
     }
     if (performance.now() > deadline) break;
     await pause(POLL_MS);
