@@ -10,6 +10,14 @@ function withCommand(name: string, command: readonly string[], spec: Record<stri
   return pod(name, { containers: [container("main", { command })], ...spec });
 }
 
+/** The last words come a moment after the exit: when the runtime's own list has confirmed it. */
+function lastWords(node: TestNode, name: string) {
+  return node.until(async () => {
+    const status = (await node.pod(name))?.status.containerStatuses?.[0];
+    return [status?.state, status?.lastState].find((state) => state?.terminated?.message)?.terminated;
+  }, `${name} has last words`);
+}
+
 function phase(node: TestNode, name: string, wanted: string) {
   return node.until(async () => {
     const found = await node.pod(name);
@@ -26,13 +34,25 @@ test("a container that ends again and again is restarted with growing waits, whi
     return found?.state?.waiting?.reason === "CrashLoopBackOff" && found.restartCount >= 1 && found;
   }, "it is in CrashLoopBackOff");
   expect(status.state?.waiting?.message).toMatch(/back-off \d+s restarting failed container=main/);
-  expect(status.lastState?.terminated).toMatchObject({ exitCode: 3, reason: "Error", message: "bye\n" });
+  expect(await lastWords(node, "loops")).toMatchObject({ exitCode: 3, reason: "Error", message: "bye\n" });
   expect((await node.cli("get", "pods")).stdout).toMatch(/loops-\S+\s+0\/1\s+CrashLoopBackOff\s+[1-9]/);
-  // One dead container is kept for each name.
-  await node.until(
-    async () => (await node.containers("loops")).length === 1,
-    "only the last dead container is kept",
-  );
+});
+
+test("one dead container is kept for each name, with its log", async () => {
+  await using node = await startNode({
+    kubelet: { crashLoopBackOff: { maxContainerRestartPeriod: "1s" } },
+    pods: [pod("dies")],
+  });
+  for (let attempt = 0; attempt < 4; attempt++) {
+    const { id } = await node.runningContainer("dies", "main", attempt);
+    await node.killContainer(id);
+  }
+  await node.runningContainer("dies", "main", 4);
+  const attempts = await node.until(async () => {
+    const found = (await node.containers("dies")).map(({ metadata }) => metadata?.attempt);
+    return found.length === 2 && found;
+  }, "only the last dead container is kept");
+  expect(attempts).toEqual([3, 4]);
 });
 
 test("a job completes, and is not run again over a restart of the agent", async () => {
@@ -42,8 +62,8 @@ test("a job completes, and is not run again over a restart of the agent", async 
       withCommand("failed", script("exit 7"), { restartPolicy: "Never" }),
     ],
   });
-  const done = await phase(node, "done", "Succeeded");
-  expect(done.status.containerStatuses?.[0]?.state?.terminated).toMatchObject({
+  await phase(node, "done", "Succeeded");
+  expect(await lastWords(node, "done")).toMatchObject({
     exitCode: 0,
     reason: "Completed",
     message: "worked\n",
@@ -115,8 +135,8 @@ test("last words can come from the log", async () => {
       }),
     ],
   });
-  const { status } = await phase(node, "words", "Failed");
-  expect(status.containerStatuses?.[0]?.state?.terminated?.message).toBe("from the log\n");
+  await phase(node, "words", "Failed");
+  expect((await lastWords(node, "words"))?.message).toBe("from the log\n");
 });
 
 test("a changed manifest: the old pod is gone before the new one starts", async () => {

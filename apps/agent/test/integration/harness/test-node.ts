@@ -217,7 +217,8 @@ export class TestNode implements AsyncDisposable {
 
   async diagnosis(): Promise<string> {
     const { stdout, stderr } = await this.cli("get", "pods");
-    return `--- get pods\n${stdout}${stderr}\n--- agent's log\n${tail(this.places.log, 40)}`;
+    const ended = this.agent?.exitCode;
+    return `--- the agent ${ended === undefined ? "runs" : `ended with ${ended}`}\n--- get pods\n${stdout}${stderr}\n--- agent's log\n${tail(this.places.log, 40)}`;
   }
 
   log(): string {
