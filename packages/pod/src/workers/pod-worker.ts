@@ -13,6 +13,7 @@ import { CONFIG_SOURCE_ANNOTATION } from "@holdfast/core/names";
 import { podFullName } from "@holdfast/core/pod";
 import type { Pod } from "@holdfast/core/pod-types";
 import type { MountedVolume, WaitingReason } from "../ports.ts";
+import type { ActWindow } from "./compute-throttle.ts";
 import type { TerminationReason } from "./events.ts";
 
 /** kubelet: PodWorkerState, with the wait for a namesake named. */
@@ -59,6 +60,8 @@ export class PodWorker {
   actedAt: number = Number.NEGATIVE_INFINITY;
   /** It may have host ports and counts against maxPods: it was let in and has not ended. */
   admitted = false;
+  /** How often it acted on the runtime lately. */
+  actWindow: ActWindow = { since: 0, count: 0 };
   prepared: PreparedPod | undefined;
   /** `manifest.json` holds this very object. */
   writtenPod: Pod | undefined;

@@ -21,6 +21,7 @@ import type { Random } from "@holdfast/core/random";
 import { computeNameHolder } from "./compute-pod-start.ts";
 import type { NameClaim } from "./compute-pod-start.ts";
 import { computeRequeue } from "./compute-requeue.ts";
+import { computeThrottle, countAct } from "./compute-throttle.ts";
 import { computeWorkerUpdate } from "./compute-worker-update.ts";
 import type { TerminationRequest, WorkerDecision } from "./compute-worker-update.ts";
 import { PodTerminated, PodTerminating, SyncFailed } from "./events.ts";
@@ -198,6 +199,7 @@ export class PodWorkers {
 
   #run(worker: PodWorker): void {
     if (worker.running !== undefined || !this.#open || worker.unclaimed || !worker.dirty) return;
+    if (this.#isThrottled(worker)) return;
     worker.running = this.#work(worker)
       .catch((err: unknown) =>
         this.#logger.error("a pod's worker failed", { pod: formatPod(worker.pod), err }),
@@ -211,10 +213,18 @@ export class PodWorkers {
   async #work(worker: PodWorker): Promise<void> {
     // Whoever marked the worker is done with it before its first step begins.
     await Promise.resolve();
-    while (worker.dirty && !worker.finished && this.#open) {
+    while (worker.dirty && !worker.finished && this.#open && !this.#isThrottled(worker)) {
       if (worker.state === "waiting" && !this.#start(worker)) return;
       await this.#step(worker, worker.take());
     }
+  }
+
+  /** It is woken when the time is over. What ends a pod is never held back. */
+  #isThrottled(worker: PodWorker): boolean {
+    if (worker.state !== "sync") return false;
+    const ms = computeThrottle(worker.actWindow, this.#deps.clock.monotonic());
+    if (ms > 0) this.#queue.enqueue(worker.uid, ms);
+    return ms > 0;
   }
 
   /** Whether the pod may begin; if not, it is woken when its namesake is gone. */
@@ -276,6 +286,7 @@ export class PodWorkers {
     { causes }: PendingWork,
   ): void {
     const { terminate, error, waitsFor, comeBackAt } = result;
+    if (result.acted === true) worker.actWindow = countAct(worker.actWindow, this.#deps.clock.monotonic());
     if (terminate !== undefined) {
       worker.problem = undefined;
       this.terminate(worker.uid, { ...terminate, causes }, terminate.down);

@@ -25,6 +25,8 @@ export interface StepResult {
   readonly terminate?: TerminationRequest & { readonly down: boolean };
   readonly waitsFor?: StepOutcome["waitsFor"];
   readonly comeBackAt?: number | undefined;
+  /** Something was changed on the runtime. */
+  readonly acted?: boolean;
   /** Nothing of the pod is left at all. */
   readonly removed?: boolean;
   readonly error?: Error;
@@ -89,6 +91,7 @@ export class SyncSteps {
     if (result.error !== undefined) worker.prepared = undefined;
     if (result.waiting.size > 0 && !signal.aborted) this.#updateStatus(worker, look.status, work.causes);
     return {
+      acted: result.acted,
       comeBackAt: earliest(result.comeBackAt, deadlineAt),
       ...(result.error === undefined ? {} : { error: result.error }),
     };
