@@ -23,6 +23,7 @@ import { SOCKET_NAME } from "../api/types.ts";
 import type { AgentConfig } from "../config/agent-config.ts";
 import { LocalView } from "./local-view.ts";
 import { applyOomScoreAdj } from "./oom-score.ts";
+import { MemoryReducer } from "./memory-reducer.ts";
 import { makePodSide } from "./pod-side.ts";
 import type { PodSide } from "./pod-side.ts";
 import { detectCgroupDriver, refuseWhereKubeletLives } from "./runtime-probe.ts";
@@ -106,7 +107,8 @@ export class Agent {
       ...this.#supervisor.health().failures,
       ...state.health().failures,
     ]);
-    await this.#supervisor.start([runtimeState, api, view]);
+    const reducer = new MemoryReducer({ clock, activity: () => bus.lastSeq });
+    await this.#supervisor.start([runtimeState, api, view, reducer]);
     logger.info("holdfast is up", {
       node: config.nodeName,
       instance: state.instanceId,
