@@ -171,9 +171,14 @@ export class PodManager implements Component {
   }
 
   #add(pod: Pod, source: string): void {
+    // Whether it is adopted is known when the runtime has listed.
+    const causes = this.#begun ? [this.#announce(pod, source)] : [];
+    this.#workers.update("create", pod, causes);
+  }
+
+  #announce(pod: Pod, source: string): number {
     const adopted = this.#workers.get(pod.metadata.uid)?.live === true;
-    const seq = this.#publisher.publish(PodAdded, { source, adopted }, { subject: subjectOf(pod) });
-    this.#workers.update("create", pod, [seq]);
+    return this.#publisher.publish(PodAdded, { source, adopted }, { subject: subjectOf(pod) });
   }
 
   #update(pod: Pod, source: string): void {
@@ -192,7 +197,7 @@ export class PodManager implements Component {
   #gone(uid: string, restart: boolean): void {
     const pod = restart ? this.#deps.desired.get(uid) : undefined;
     if (pod === undefined || pod.metadata.deletionTimestamp !== undefined) return;
-    this.#add(pod, pod.metadata.annotations?.[CONFIG_SOURCE_ANNOTATION] ?? "");
+    this.#add(pod, sourceOf(pod));
   }
 
   #subscribe(): Subscription<unknown> | undefined {
@@ -249,11 +254,15 @@ export class PodManager implements Component {
       this.#workers.addUnclaimed(unclaimed);
     }
     if (desired.seenAllSources()) this.#endUnwanted();
-    if (!this.#begun) {
-      this.#begun = true;
-      this.#workers.open();
-    }
+    if (!this.#begun) this.#begin();
     await this.#collectGarbage();
+  }
+
+  #begin(): void {
+    this.#begun = true;
+    for (const { uid, pod, unclaimed, deleted } of this.#workers.all())
+      if (!unclaimed && !deleted) this.#workers.wake(uid, [this.#announce(pod, sourceOf(pod))]);
+    this.#workers.open();
   }
 
   /** What runs already keeps its name and its ports. */
@@ -272,7 +281,7 @@ export class PodManager implements Component {
       if (desired.get(worker.uid) !== undefined || worker.deleted || (doubtful && worker.unclaimed)) continue;
       const seq = this.#publisher.publish(
         PodRemoved,
-        { source: worker.pod.metadata.annotations?.[CONFIG_SOURCE_ANNOTATION] ?? "" },
+        { source: sourceOf(worker.pod) },
         { subject: subjectOf(worker.pod) },
       );
       const request = removed([seq]);
@@ -320,6 +329,10 @@ export class PodManager implements Component {
       worker.problem ?? waiting?.message ?? (unclaimed ? "no source has listed this pod yet" : undefined);
     return { pod, state, finished, problem, status: this.#deps.status.get(worker.uid) };
   }
+}
+
+function sourceOf(pod: Pod): string {
+  return pod.metadata.annotations?.[CONFIG_SOURCE_ANNOTATION] ?? "";
 }
 
 function removed(causes: readonly number[]): TerminationRequest {

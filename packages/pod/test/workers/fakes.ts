@@ -42,6 +42,8 @@ export class LookingCache implements PodCache {
   readonly hung = new Set<string>();
   /** Looks that fail, by UID. */
   readonly failing = new Map<string, Error>();
+  /** What is seen instead of the truth. */
+  distort: (status: RuntimePodStatus) => RuntimePodStatus = (status) => status;
   /** No event is published: as if all had been lost. */
   mute = false;
   looks = 0;
@@ -105,7 +107,7 @@ export class LookingCache implements PodCache {
     const at = this.#clock.monotonic();
     const error = this.failing.get(uid);
     const old = this.#entries.get(uid);
-    const status = error === undefined ? await this.#read(uid) : this.get(uid).status;
+    const status = error === undefined ? this.distort(await this.#read(uid)) : this.get(uid).status;
     if (this.closed) return;
     this.#entries.set(uid, { status, error, at });
     for (const waiter of this.#waiters) if (waiter.uid === uid && waiter.minTime <= at) waiter.settle();

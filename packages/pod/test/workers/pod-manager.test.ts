@@ -11,7 +11,8 @@ async function startNode(options: TestNodeOptions = {}): Promise<TestNode> {
   return node;
 }
 afterEach(() => {
-  expect(node.fake.violations).toEqual([]);
+  const [violation] = node.fake.violations;
+  if (violation !== undefined) throw new Error(violation.text);
 });
 
 describe("a pod's life", () => {
@@ -406,6 +407,25 @@ describe("what does not work", () => {
     expect(node.running()).toEqual(["web/app"]);
   });
 
+  it("a pod that never settles is slowed down, and can still be ended", async () => {
+    await startNode();
+    await node.want(staticPod("web"), staticPod("calm"));
+    // As if each new sandbox were found wrong: the network's mode is not what the pod wants.
+    node.agent.cache.distort = (status) => ({
+      ...status,
+      sandboxes: status.sandboxes.map((sandbox) => ({ ...sandbox, hostNetwork: status.uid === "web" })),
+    });
+    node.agent.cache.requestRelist("web");
+    await node.advance(60_000, 1000);
+    const runs = node.fake.calls["RunPodSandbox"] ?? 0;
+    expect(runs).toBeGreaterThan(10);
+    expect(runs).toBeLessThan(200);
+    await node.want(staticPod("calm"));
+    await node.advance(2000);
+    expect(node.leftovers("web")).toEqual([]);
+    expect(node.running()).toEqual(["calm/app"]);
+  });
+
   it("containerd dies and comes back", async () => {
     await startNode();
     await node.want(staticPod("web"));
@@ -449,8 +469,8 @@ describe("an agent's restart", () => {
     const added = node.events.filter(({ type }) => type === "pod/PodAdded").slice(-2);
     expect(node.agent.manager.health().failures).toEqual([]);
     expect(added.map(({ data }) => data)).toEqual([
-      { source: "file", adopted: false },
-      { source: "file", adopted: false },
+      { source: "file", adopted: true },
+      { source: "file", adopted: true },
     ]);
   });
 
