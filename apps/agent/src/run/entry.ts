@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Entry of the agent's bundle: reads the configuration, runs the agent, turns signals into a stop. The one place that exits. */
-import { flushCompileCache } from "node:module";
 import { parseArgs } from "node:util";
 import { errorText, holdfastErrorIn } from "@holdfast/core/errors";
 import { systemClock } from "@holdfast/core/node";
@@ -11,7 +10,6 @@ import { Agent } from "./agent.ts";
 
 /** Longer than every component's own limit together with a margin; then the process ends as it is. Pods are not touched either way. */
 const STOP_LIMIT_MS = 15_000;
-const FLUSH_CACHE_AFTER_MS = 10_000;
 /** Exit codes: 1 failed, 2 wrong usage or configuration. */
 const EXIT_USAGE = 2;
 
@@ -46,7 +44,6 @@ async function main(): Promise<number> {
     void agent.stop();
   });
   await agent.start();
-  systemClock.timer(FLUSH_CACHE_AFTER_MS, () => flushCompileCache());
   await Promise.race([stopped, agent.done]);
   return Number(process.exitCode ?? 0);
 }
