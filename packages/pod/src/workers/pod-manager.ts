@@ -20,6 +20,7 @@ import type { Component, Health, LinkedSignal } from "@holdfast/core/lifecycle";
 import { silentLogger } from "@holdfast/core/log";
 import type { Logger } from "@holdfast/core/log";
 import { CONFIG_SOURCE_ANNOTATION } from "@holdfast/core/names";
+import { noMetrics } from "@holdfast/core/metrics";
 import type { Pod, PodStatus } from "@holdfast/core/pod-types";
 import { jitter, seededRandom } from "@holdfast/core/random";
 import type { Random } from "@holdfast/core/random";
@@ -51,6 +52,8 @@ const EVENT_CAPACITY = 4096;
 const STOP_LIMIT_MS = 5000;
 /** kubelet: killPodNow waits 1.5 times the grace, at least 10 s. */
 const MIN_KILL_WAIT_SECONDS = 10;
+
+const LIFECYCLES: readonly PodWorkerState[] = ["waiting", "sync", "terminating", "terminated"];
 
 /** See the top of the file. */
 export class PodManager implements Component {
@@ -255,7 +258,16 @@ export class PodManager implements Component {
     }
     if (desired.seenAllSources()) this.#endUnwanted();
     if (!this.#begun) this.#begin();
+    this.#count();
     await this.#collectGarbage();
+  }
+
+  #count(): void {
+    const { metrics = noMetrics, desired } = this.#deps;
+    metrics.gauge("kubelet_desired_pods", "Pods that the sources want.").set(desired.pods().length);
+    const working = metrics.gauge("kubelet_working_pods", "Pods that have a worker, by lifecycle.");
+    for (const lifecycle of LIFECYCLES)
+      working.set(this.#workers.all().filter(({ state }) => state === lifecycle).length, { lifecycle });
   }
 
   #begin(): void {

@@ -58,6 +58,7 @@ export class TestNode {
   wanted: Pod[] = [];
   /** Called before volumes are set up: may hang or throw. */
   beforeVolumes: (pod: Pod) => Promise<void> = async () => {};
+  beforeTearDown: (uid: string) => Promise<void> = async () => {};
   readonly #options: TestNodeOptions;
   #agent: Agent | undefined;
   #relisting: { cancel(): void } | undefined;
@@ -131,7 +132,10 @@ export class TestNode {
           this.volumes.add(pod.metadata.uid);
           return new Map();
         },
-        tearDown: async (uid) => void this.volumes.delete(uid),
+        tearDown: async (uid) => {
+          await this.beforeTearDown(uid);
+          this.volumes.delete(uid);
+        },
       },
       files: disk,
       readiness: this.readiness,

@@ -81,6 +81,38 @@ describe("a pod's life", () => {
     expect(node.leftovers("job")).toEqual([]);
   });
 
+  it("is removed while it is still being put away after its end", async () => {
+    await startNode({ programs: { app: { exitAfterMs: 1000 } } });
+    let release = (): void => {};
+    node.beforeTearDown = () => new Promise((resolve) => (release = resolve));
+    await node.want(staticPod("job", { restartPolicy: "Never" }));
+    await node.advance(3000);
+    expect(node.stateOf("job")).toBe("terminated");
+    node.beforeTearDown = async () => {};
+    await node.want();
+    release();
+    await node.settle();
+    expect(node.leftovers("job")).toEqual([]);
+    expect(node.agent.manager.pods()).toEqual([]);
+  });
+
+  it("takes up a changed spec of the same UID", async () => {
+    await startNode();
+    await node.want(staticPod("web"));
+    const image = { image: "holdfast.local/busybox:1", imagePullPolicy: "IfNotPresent" as const };
+    await node.want(
+      staticPod("web", {
+        containers: [
+          { name: "app", ...image },
+          { name: "second", ...image },
+        ],
+      }),
+    );
+    expect(node.story("web")).toContain("PodUpdated");
+    expect(node.running()).toEqual(["web/app", "web/second"]);
+    expect(node.disk.files.get(`${PODS_DIR}/web/manifest.json`)).toContain("second");
+  });
+
   // kubelet: TestTerminalPhaseTransition
   it("moves on by itself when the phase is terminal", async () => {
     await startNode({ programs: { app: { exitAfterMs: 1000, exitCode: 3 } } });
