@@ -133,7 +133,12 @@ export interface PodFiles {
    * Writes temp + fsync + rename, with exactly this mode whatever the umask is. With `inPlace` the file itself is written, without fsync,
    * and missing folders above it are made: for files that are written anew at each container start, and may be mounted.
    */
-  writeFile(path: string, content: string, mode: number, options?: { readonly inPlace?: boolean }): Promise<void>;
+  writeFile(
+    path: string,
+    content: string,
+    mode: number,
+    options?: { readonly inPlace?: boolean },
+  ): Promise<void>;
   /** At most `limitBytes`; undefined when the file does not exist. With `fromEnd` the last bytes. */
   readFile(
     path: string,
