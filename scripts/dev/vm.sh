@@ -74,14 +74,19 @@ up() {
   make_checkout
   rm -f "$folder/root.qcow2" "$folder/runner.sock"
   qemu-img create -q -f qcow2 -F raw -b root.img "$folder/root.qcow2"
+  printf '%s' "$*" >"$folder/append"
+  start
+}
+
+start() {
   qemu-system-x86_64 -accel tcg,thread=multi -machine q35 -cpu max -smp 2 -m "${MEMORY:-3072}" -display none -nic none \
     -kernel "$folder/vmlinuz" -initrd "$folder/initrd" \
-    -append "root=LABEL=root rw console=ttyS0 mitigations=off quiet systemd.show_status=0 $*" \
+    -append "root=LABEL=root rw console=ttyS0 mitigations=off quiet systemd.show_status=0 $(cat "$folder/append")" \
     -drive "file=$folder/root.qcow2,if=virtio,format=qcow2,cache=unsafe" \
     -drive "file=$folder/checkout.img,if=virtio,format=raw,cache=unsafe" \
     -device virtio-serial -chardev "socket,id=runner,path=$folder/runner.sock,server=on,wait=off" \
     -device virtserialport,chardev=runner,name=org.holdfast.runner \
-    -serial "file:$folder/console.log" -daemonize -pidfile "$folder/pid"
+    -serial "file:$folder/console.log" -no-reboot -daemonize -pidfile "$folder/pid"
   booted
 }
 
@@ -90,13 +95,14 @@ booted() {
   timeout 180 "$0" run 'until systemctl is-system-running | grep -qE "running|degraded"; do sleep 0.3; done'
 }
 
+# The system shuts down as for any reboot; the emulator ends there and is started anew, which also clears the runner's port.
 reboot() {
-  local boot
-  boot=$(run cat /proc/sys/kernel/random/boot_id)
-  run 'systemctl reboot' >/dev/null
-  # Until the old system is gone its runner may still answer.
-  until [ "$(timeout 10 "$0" run cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo "$boot")" != "$boot" ]; do sleep 1; done
-  booted
+  timeout 10 "$0" run 'systemctl reboot' >/dev/null 2>&1 || true
+  for _ in $(seq 400); do
+    if ! running; then break; fi
+    sleep 0.5
+  done
+  start
 }
 
 run() { "$node" "$here/run.mjs" "$folder/runner.sock" "$*"; }

@@ -13,12 +13,12 @@ import { AgentProcess, tail, writeConfig } from "../test/integration/harness/age
 import type { AgentPlaces } from "../test/integration/harness/agent-process.ts";
 import { removeCgroups } from "../test/integration/harness/cgroups.ts";
 import type { Manifest } from "../test/integration/harness/manifests.ts";
-import { getJson } from "../test/integration/harness/unix-http.ts";
+import { getJson, getOverSocket } from "../test/integration/harness/unix-http.ts";
 import { until } from "../test/integration/harness/until.ts";
 
 /** Between two looks at the runtime's lists while many pods come or go. */
 const LOOK_MS = 20;
-const GIVE_UP_MS = 300_000;
+const GIVE_UP_MS = 120_000;
 
 export class BenchNode implements AsyncDisposable {
   readonly places: AgentPlaces;
@@ -98,11 +98,24 @@ export class BenchNode implements AsyncDisposable {
     return containers.length;
   }
 
+  async #diagnosis(): Promise<string> {
+    const ended = this.#agent?.exitCode;
+    const shown = await getOverSocket(join(this.places.run, "holdfast.sock"), "/api/v1/pods").catch(String);
+    const pods = typeof shown === "string" ? shown : shown.body;
+    const left = `${(await this.running()).length} run, ${await this.#left()} left`;
+    return [
+      left,
+      ended === undefined ? "the agent runs" : `the agent ended with ${ended}`,
+      pods,
+      tail(this.places.log, 40),
+    ].join("\n");
+  }
+
   async #look(done: () => Promise<boolean>, what: string): Promise<void> {
     const deadline = performance.now() + GIVE_UP_MS;
     while (!(await done())) {
       if (performance.now() > deadline)
-        throw new Error(`waited ${GIVE_UP_MS / 1000} s in vain: ${what}\n${tail(this.places.log, 40)}`);
+        throw new Error(`waited ${GIVE_UP_MS / 1000} s in vain: ${what}\n${await this.#diagnosis()}`);
       await pause(LOOK_MS);
     }
   }

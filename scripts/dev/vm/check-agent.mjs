@@ -66,7 +66,7 @@ function sh(command, { quiet = false } = {}) {
 function seen() {
   const list = JSON.parse(sh("holdfast get pods -o json", { quiet: true }) || '{"items":[]}');
   const pids = new Map(
-    sh("ctr -n k8s.io task ls")
+    sh("ctr -n k8s.io task ls", { quiet: true })
       .split("\n")
       .slice(1)
       .map((line) => line.trim().split(/\s+/))
@@ -192,10 +192,7 @@ const steps = {
         container.cgroup.replace(/([0-9a-f]{12})[0-9a-f]{52}/, "$1"),
       );
     }
-    check(
-      "its port answers",
-      sh("wget -qO- http://127.0.0.1:8080/ || busybox wget -qO- http://127.0.0.1:8080/").includes("Hello"),
-    );
+    check("its port answers", sh("busybox wget -qO- http://127.0.0.1:8080/").includes("Hello"));
     const uid = containers.get("guaranteed/c")?.uid ?? "";
     console.log(
       sh(
@@ -222,8 +219,14 @@ const steps = {
   },
   async restart() {
     const before = agentPid();
-    const took = sh("(time -p systemctl restart holdfast) 2>&1").match(/real (\S+)/)?.[1];
-    check("another process", agentPid() !== before, `${before} -> ${agentPid()}, ${took ?? "?"} s`);
+    const from = Date.now();
+    sh("systemctl restart holdfast");
+    const took = Date.now() - from;
+    check(
+      "another process",
+      agentPid() !== before && agentPid() > 1,
+      `${before} -> ${agentPid()}, ${took} ms`,
+    );
     check("it answers", await agentAnswers());
     checkSame("restart: nothing was restarted", await until("the pods still run", allRun));
     sh("systemctl restart containerd");
@@ -236,6 +239,7 @@ const steps = {
   async kill() {
     for (let round = 0; round < 8; round++) {
       const before = agentPid();
+      if (before < 2) break;
       sh(`kill -9 ${before}`);
       const end = Date.now() + 30_000;
       while ((agentPid() === before || agentPid() === 0) && Date.now() < end) await sleep(100);
@@ -322,10 +326,7 @@ const steps = {
       "the job was not run again",
       containers.get("job/count")?.phase === "Succeeded" && containers.get("job/count")?.restartCount === 0,
     );
-    check(
-      "its port answers",
-      sh("wget -qO- http://127.0.0.1:8080/ || busybox wget -qO- http://127.0.0.1:8080/").includes("Hello"),
-    );
+    check("its port answers", sh("busybox wget -qO- http://127.0.0.1:8080/").includes("Hello"));
     console.log(
       sh(
         "holdfast get pods -o wide; ctr -n k8s.io containers ls; ls /var/lib/cni/networks/pods; systemd-analyze critical-chain holdfast.service --no-pager",
