@@ -90,22 +90,31 @@ function table(context: CommandContext, list: PodList, output: string): string {
   });
 }
 
+/** Ages go on between changes: on a terminal the table is drawn anew this often. */
+const REDRAW_MS = 1000;
+
 async function watchPods(context: CommandContext, output: string): Promise<number> {
   let list = EMPTY;
-  for await (const event of jsonLines<WatchEvent>(
-    context.client.stream("/api/v1/pods?watch=true", context.signal),
-  )) {
-    list = applyWatchEvent(list, event);
-    if (output === "json") context.terminal.out(`${JSON.stringify(event)}\n`);
-    else if (context.terminal.isTty)
-      context.terminal.out(`\u001b[H\u001b[J${table(context, list, output)}\n`);
-    else if (event.type === "MODIFIED")
-      context.terminal.out(
-        `${table(context, { ...EMPTY, items: [event.object] }, output).split("\n")[1] ?? ""}\n`,
-      );
-    else if (event.type === "LIST") context.terminal.out(`${table(context, list, output)}\n`);
+  const { terminal, signal } = context;
+  const draw = (): void => terminal.out(`\u001b[H\u001b[J${table(context, list, output)}\n`);
+  const redraw = terminal.isTty && output !== "json" ? setInterval(draw, REDRAW_MS) : undefined;
+  try {
+    for await (const event of jsonLines<WatchEvent>(
+      context.client.stream("/api/v1/pods?watch=true", signal),
+    )) {
+      list = applyWatchEvent(list, event);
+      if (output === "json") terminal.out(`${JSON.stringify(event)}\n`);
+      else if (terminal.isTty) draw();
+      else if (event.type === "LIST") terminal.out(`${table(context, list, output)}\n`);
+      else if (event.type === "MODIFIED") {
+        const row = table(context, { ...EMPTY, items: [event.object] }, output).split("\n")[1];
+        terminal.out(`${row ?? ""}\n`);
+      }
+    }
+  } finally {
+    clearInterval(redraw);
   }
-  if (!context.signal.aborted)
+  if (!signal.aborted)
     throw new CommandError("the agent ended the watch", {
       exitCode: 3,
       next: "is it still running? holdfast get node",
