@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Sidecars stop after the main containers, the last one first. kubelet: terminationOrdering. */
+import { linkSignal } from "@holdfast/core/lifecycle";
 import type { Clock } from "@holdfast/core/clock";
 import { isSidecar } from "@holdfast/core/pod";
 import type { Pod } from "@holdfast/core/pod-types";
@@ -49,12 +50,11 @@ export class TerminationOrder {
   ): Promise<void> {
     const before = this.prerequisites(name);
     if (before.length === 0) return;
-    const turn = new AbortController();
-    const end = signal === undefined ? turn.signal : AbortSignal.any([signal, turn.signal]);
+    const turn = linkSignal(signal);
     try {
       await Promise.race([
         Promise.all(before.map((other) => this.#gates.get(other)?.done)),
-        clock.sleep(limitMs, { signal: end }),
+        clock.sleep(limitMs, { signal: turn.signal }),
       ]);
     } finally {
       turn.abort();
