@@ -86,7 +86,7 @@ start() {
     -drive "file=$folder/checkout.img,if=virtio,format=raw,cache=unsafe" \
     -device virtio-serial -chardev "socket,id=runner,path=$folder/runner.sock,server=on,wait=off" \
     -device virtserialport,chardev=runner,name=org.holdfast.runner \
-    -serial "file:$folder/console.log" -no-reboot -daemonize -pidfile "$folder/pid"
+    -chardev "socket,id=console,path=$folder/console.sock,server=on,wait=off,logfile=$folder/console.log" -serial chardev:console -no-reboot -daemonize -pidfile "$folder/pid"
   booted
 }
 
