@@ -4,6 +4,7 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { constants } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -78,7 +79,10 @@ export class AgentProcess {
         resolve(code);
       };
       this.#child.on("error", () => settle(127));
-      this.#child.on("exit", (code, signal) => settle(code ?? (signal === "SIGKILL" ? 137 : 143)));
+      // As a shell has it: 128 and the signal's number.
+      this.#child.on("exit", (code, signal) =>
+        settle(code ?? 128 + (signal ? constants.signals[signal] : 0)),
+      );
     });
   }
 
