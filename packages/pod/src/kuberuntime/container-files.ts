@@ -89,11 +89,11 @@ export class ContainerFiles {
   }
 
   /** The link that log collectors follow. Its failure harms nobody else. kubelet: legacyLogSymlink. */
-  async link(pod: Pod, container: string, restartCount: number, containerId: string): Promise<void> {
+  async link(pod: PodName, container: string, restartCount: number, containerId: string): Promise<void> {
     const { files, containerLogsDir } = this.#options;
     if (containerLogsDir === "") return;
-    const target = `${this.podLogDirectory(pod.metadata)}/${containerLogPath(container, restartCount)}`;
-    await files.symlink(target, legacyLogLink(containerLogsDir, pod.metadata, container, containerId));
+    const target = `${this.podLogDirectory(pod)}/${containerLogPath(container, restartCount)}`;
+    await files.symlink(target, legacyLogLink(containerLogsDir, pod, container, containerId));
   }
 
   /** Something failed: folders may be missing after all. */

@@ -5,7 +5,7 @@
  *
  * Reads: the newest record of the container's name. Invariant: on a restart nothing but the create and the start is asked of the runtime
  * before the container runs, when its image is known. Lost on a crash: a container that was created and not started is found in state
- * Created, and a fresh one is started.
+ * Created; it is removed, and a fresh one is started (settle-created.ts).
  */
 import type { DeepPartial, PodSandboxConfig } from "@holdfast/cri";
 import type { Clock } from "@holdfast/core/clock";
@@ -100,7 +100,7 @@ export async function startContainer(
       return attempt(false);
     });
     await deps.files
-      .link(pod, container.name, restartCount, begun.containerId)
+      .link(pod.metadata, container.name, restartCount, begun.containerId)
       .catch((error: unknown) =>
         deps.logger.warn("no link to the container's log", { err: errorText(error) }),
       );

@@ -21,6 +21,7 @@ import { killPod } from "./kill-pod.ts";
 import { containerFieldPath, PodRecorder } from "./pod-recorder.ts";
 import { removeContainer } from "./remove-container.ts";
 import type { SandboxConfigSource } from "./sandbox-config-source.ts";
+import { settleCreated } from "./settle-created.ts";
 import { startContainer } from "./start-container.ts";
 import type { StartContainerDeps } from "./start-container.ts";
 import { PodSyncError } from "./sync-error.ts";
@@ -38,6 +39,9 @@ export interface SyncDeps extends StartContainerDeps {
   readonly keepDead: number;
   readonly nodeIps: () => readonly string[];
 }
+
+/** Until the next look at a container of which the runtime says something else than its record. */
+const STALE_MS = 100;
 
 /** Where a pod's containers are started. */
 interface Sandbox {
@@ -186,6 +190,7 @@ export class PodSync {
     signal.throwIfAborted();
     const previous = this.#newest.get(container.name);
     const type = { container_type: this.#typeOf(container) };
+    if (!(await this.#settleCreated(container))) return false;
     try {
       this.#checkBackOff(container);
       this.#acted = true;
@@ -209,7 +214,7 @@ export class PodSync {
       const failure = PodSyncError.from("RunContainerError", error);
       const { reason, message, comeBackAt } = failure;
       this.#waiting.set(container.name, { reason, message });
-      if (comeBackAt !== undefined) this.#comeBackAt = Math.min(this.#comeBackAt ?? comeBackAt, comeBackAt);
+      if (comeBackAt !== undefined) this.#comeBackBy(comeBackAt);
       if (!failure.isBackOff) {
         this.#count("kubelet_started_containers_errors_total", "Containers that did not start.", {
           ...type,
@@ -219,6 +224,34 @@ export class PodSync {
       }
       return false;
     }
+  }
+
+  /** Whether nothing that an earlier start left behind can still come to life. As a rule there is nothing to be asked. */
+  async #settleCreated({ name }: Container): Promise<boolean> {
+    const { signal } = this.#options;
+    const created = this.#status.containers.filter((one) => one.name === name && one.state === "created");
+    try {
+      for (const record of created) {
+        this.#acted = true;
+        const request = { pod: this.#pod.metadata, record, recorder: this.#recorder, signal };
+        if (await settleCreated(this.#deps, request)) continue;
+        // What to do now is for the next sync, which looks anew.
+        this.#comeBackBy(this.#deps.clock.monotonic() + STALE_MS);
+        return false;
+      }
+      return true;
+    } catch (error) {
+      signal.throwIfAborted();
+      const failure = PodSyncError.from("RemoveContainerError", error);
+      if (failure.comeBackAt !== undefined) this.#comeBackBy(failure.comeBackAt);
+      // The container goes on waiting for the reason that it has.
+      this.#error ??= failure;
+      return false;
+    }
+  }
+
+  #comeBackBy(at: number): void {
+    this.#comeBackAt = Math.min(this.#comeBackAt ?? at, at);
   }
 
   /** Throws CrashLoopBackOff while the container has to wait; else its next wait grows. kubelet: doBackOff. */

@@ -21,6 +21,7 @@ describe("container hash", () => {
   it.each([
     ["test_container", "foo/image:v1", "8e45cbd0"],
     ["nginx", "nginx:1.27", "91edee8f"],
+    ["a&b", "x<y>", "57b7762a"],
   ])("%s %s", (name, image, hash) => expect(hashContainer({ name, image })).toBe(hash));
 
   // kubelet: TestGetBackoffKey

@@ -168,9 +168,10 @@ export class ScriptedRuntime implements PodRuntime {
         })),
     }));
   containerStatus: PodRuntime["containerStatus"] = (request, options) =>
-    this.#call("containerStatus", request, options, () => ({
-      status: { annotations: this.#container(request.containerId).config.annotations },
-    }));
+    this.#call("containerStatus", request, options, () => {
+      const { state, config } = this.#container(request.containerId);
+      return { status: { state, annotations: config.annotations } };
+    });
   execSync: PodRuntime["execSync"] = (request, options) =>
     this.#call("execSync", request, options, () => ({ exitCode: 0 }));
   imageStatus: PodRuntime["imageStatus"] = (request, options) =>

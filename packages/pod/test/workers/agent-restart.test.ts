@@ -199,4 +199,33 @@ describe("an agent's restart", () => {
     expect(node.running()).toEqual(["web/app"]);
     expect(node.agent.manager.health().failures).toEqual([]);
   });
+
+  it.each([1000, 4000, 12_000])(
+    "in the midst of a start that takes %i ms more makes no second container",
+    async (left) => {
+      await startNode();
+      node.fake.addFault({
+        match: { method: "StartContainer", times: 1 },
+        latencyMs: 15_000,
+        ignoreCancel: true,
+      });
+      await node.want(staticPod("web"));
+      await node.advance(15_000 - left);
+      await node.stop({ politely: false });
+      // As containerd does while it starts a container.
+      node.fake.addFault({
+        match: { method: "RemoveContainer", times: 5 },
+        error: { code: "CRI_UNKNOWN" },
+      });
+      await node.start();
+      for (let step = 0; step < 80; step++) {
+        await node.advance(250);
+        expect(node.running().length).toBeLessThanOrEqual(1);
+      }
+      expect(node.running()).toEqual(["web/app"]);
+      // Either it was taken over, or it was removed before it ran.
+      expect(node.fake.containers()).toHaveLength(1);
+      expect(node.status.get("web")?.phase).toBe("Running");
+    },
+  );
 });
