@@ -3,7 +3,9 @@
  * Bundles the agent and the command line into one CommonJS file each. CommonJS, because an ES module's `import "node:http"` loads all of undici
  * (TOOLCHAIN.md, 3b); one file, because it halves the memory and the start of loose modules.
  */
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { dirname, relative } from "node:path";
 import { build } from "esbuild";
 
 // The store's own dependency: an alias is resolved from this folder, which does not have it.
@@ -27,9 +29,22 @@ const result = await build({
   minifyWhitespace: true,
   minifySyntax: true,
   sourcemap: "external",
-  metafile: true,
+  write: false,
   logLevel: "warning",
 });
 
-for (const [file, { bytes }] of Object.entries(result.metafile.outputs))
-  console.log(`${file} ${(bytes / 1024).toFixed(0)} KiB`);
+/*
+ * An agent may be running from these files, with the native one mapped into its memory: writing into that file would take the pages away under
+ * it (SIGSEGV). So a file that changed gets a new inode, and one that did not is left alone. turbo.json has no cache for this for the same
+ * reason: what turbo brings back it writes in place.
+ */
+for (const { path, contents } of result.outputFiles) {
+  const changed = !existsSync(path) || !readFileSync(path).equals(contents);
+  if (changed) {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(`${path}.new`, contents);
+    renameSync(`${path}.new`, path);
+  }
+  const size = `${(contents.byteLength / 1024).toFixed(0)} KiB`;
+  console.log(`${relative(process.cwd(), path)} ${size}${changed ? "" : ", unchanged"}`);
+}

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // An agent that ends, in whatever way, is a non-event for its pods.
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import process from "node:process";
 import { expect, test } from "vitest";
+import { repo } from "./harness/agent-process.ts";
 import { container, pod } from "./harness/manifests.ts";
 import { startNode } from "./harness/test-node.ts";
 import type { TestNode } from "./harness/test-node.ts";
@@ -110,4 +114,20 @@ test("restart counts and back-off are not forgotten by a restart of the agent", 
   expect(Math.max(...(await node.containers("loops")).map(({ metadata }) => metadata?.attempt ?? 0))).toBe(
     Math.max(...attempts),
   );
+});
+
+test("building the bundle again, as npm start and npm test do, does not touch an agent that runs from it", async () => {
+  await using node = await startNode({ pods: [pod("first")] });
+  await node.runningContainer("first");
+  const built = spawnSync(process.execPath, ["build.mjs"], {
+    cwd: join(repo, "apps/agent"),
+    encoding: "utf8",
+  });
+  expect(built.status, built.stderr).toBe(0);
+  // A new pod and its end go through every part of it, the native store as well.
+  node.write(pod("second"));
+  await node.runningContainer("second");
+  for (const name of ["first", "second"]) node.remove(name);
+  await node.assertNothingLeft();
+  expect(node.agent?.exitCode).toBeUndefined();
 });
