@@ -8,6 +8,7 @@ import { Connection } from "./connection.ts";
 import type { CriCallInFlight } from "./connection.ts";
 import { subscribeMethod, TASK_FILTERS } from "./containerd-events.ts";
 import type { ContainerdTaskEvent } from "./containerd-events.ts";
+import { removingLeftTasks } from "./left-tasks.ts";
 import { createImageService } from "./image-service.ts";
 import { StringTable } from "./interning-reader.ts";
 import { resolveOptions } from "./options.ts";
@@ -57,7 +58,7 @@ export function createCriClient(options: CriClientOptions): CriClient {
   };
   logger.debug("cri client made", { endpoint, imageEndpoint });
   return {
-    ...createRuntimeService(connection, intern),
+    ...removingLeftTasks(createRuntimeService(connection, intern), connection, logger),
     ...createImageService(images, intern),
     endpoint,
     containerdEvents({ signal, filters = TASK_FILTERS } = {}) {

@@ -97,7 +97,7 @@ export class Connection {
         asIs,
         asIs,
         bytes,
-        new Metadata(),
+        metadataOf(method.headers),
         { deadline: backstop(info.deadlineMs) },
         (error, answer) => {
           if (error !== null || answer === undefined) {
@@ -234,6 +234,12 @@ function encode<Request>(
   } catch (cause) {
     throw badRequestError(info, cause);
   }
+}
+
+function metadataOf(headers: Readonly<Record<string, string>> = {}): Metadata {
+  const metadata = new Metadata();
+  for (const [key, value] of Object.entries(headers)) metadata.set(key, value);
+  return metadata;
 }
 
 /** grpc-js takes a wall-clock time, and turns it into a duration at once. */

@@ -178,6 +178,13 @@ export function fromServiceError(error: ServiceError, call: CriCallInfo, maxMess
   }
 }
 
+const LEFT_TASK = /cannot delete running task ([0-9a-f]{64})/;
+
+/** The container whose task containerd left behind, when that is why it could not be removed. Text of 1.6, 1.7 and 2.1. */
+export function leftTaskOf(error: unknown): string | undefined {
+  return error instanceof CriError ? LEFT_TASK.exec(error.message)?.[1] : undefined;
+}
+
 const RESERVED_CODES: readonly status[] = [status.UNKNOWN, status.ALREADY_EXISTS, status.FAILED_PRECONDITION];
 
 function codeOf(code: status, text: string): CriErrorCode {

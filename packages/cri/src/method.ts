@@ -32,6 +32,8 @@ export interface Method<Request, Response> {
   readonly path: string;
   /** The kubelet's operation_type, or one made the same way. */
   readonly operation: string;
+  /** gRPC metadata that goes with the call; none for the CRI itself. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
   encode(request: DeepPartial<Request>): Buffer;
   /** A stream leaves out what decodes to undefined. */
   decode(bytes: Buffer): Response | undefined;
@@ -47,6 +49,7 @@ export interface MethodTraits<Request> {
   readonly deadline?: DeadlineRule<DeepPartial<Request>>;
   /** Read strings through this table. */
   readonly intern?: StringTable | undefined;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** Puts an RPC together from generated code. That the parts belong together is checked by the compiler. */
@@ -57,11 +60,12 @@ export function method<Request, Response>(
   response: Codec<Response>,
   traits: MethodTraits<Request> = {},
 ): Method<Request, Response> {
-  const { target, deadline = requestTimeout, intern } = traits;
+  const { target, deadline = requestTimeout, intern, headers } = traits;
   return {
     name: definition.path.slice(definition.path.lastIndexOf("/") + 1),
     path: definition.path,
     operation,
+    headers,
     encode(partial) {
       const bytes = request.encode(request.fromPartial(partial)).finish();
       return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -18,6 +18,8 @@ import type {
 } from "@grpc/grpc-js";
 import { EventsService, ImageServiceService, RuntimeServiceService } from "@holdfast/cri";
 
+import { TasksService } from "../src/gen/containerd/services/tasks/v1/tasks.ts";
+
 /** Handlers by camelCase RPC name; what is missing is answered with UNIMPLEMENTED. */
 export type Script = Readonly<Record<string, UntypedHandleCall>>;
 
@@ -54,7 +56,7 @@ export async function scriptedServer(script: Script): Promise<ScriptedServer> {
   };
   const start = async (): Promise<void> => {
     const started = new Server({ "grpc.max_send_message_length": -1, "grpc.max_receive_message_length": -1 });
-    for (const service of [RuntimeServiceService, ImageServiceService, EventsService])
+    for (const service of [RuntimeServiceService, ImageServiceService, EventsService, TasksService])
       started.addService(service as unknown as ServiceDefinition, script);
     await new Promise<void>((resolve, reject) =>
       started.bindAsync(`unix://${inner}`, ServerCredentials.createInsecure(), (error) =>
