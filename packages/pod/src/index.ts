@@ -104,3 +104,4 @@ export type {
 } from "./workers/events.ts";
 export { NodePodFiles, nodePodFiles } from "./node/pod-files.ts";
 export type { NodePodFilesOptions } from "./node/pod-files.ts";
+export type { PodFiles } from "./ports.ts";

@@ -24,6 +24,7 @@ import type { AgentConfig } from "../config/agent-config.ts";
 import { LocalView } from "./local-view.ts";
 import { applyOomScoreAdj } from "./oom-score.ts";
 import { MemoryReducer } from "./memory-reducer.ts";
+import { realMachinePorts } from "./machine-ports.ts";
 import { makePodSide } from "./pod-side.ts";
 import type { PodSide } from "./pod-side.ts";
 import { detectCgroupDriver, refuseWhereKubeletLives } from "./runtime-probe.ts";
@@ -160,6 +161,7 @@ export class Agent {
       state,
       driver,
       machine: readMachineFacts(),
+      ports: realMachinePorts({ config, clock: this.#options.clock, podsDir: state.podsDir }),
     });
     view.attachPods(side);
     const components: readonly Component[] = side.components;

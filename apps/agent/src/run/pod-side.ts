@@ -8,27 +8,24 @@ import type { Component } from "@holdfast/core/lifecycle";
 import type { Logger } from "@holdfast/core/log";
 import type { Metrics } from "@holdfast/core/metrics";
 import { INSTANCE_LABEL, NODE_LABEL } from "@holdfast/core/names";
-import { seededRandom } from "@holdfast/core/random";
 import type { CriClient } from "@holdfast/cri";
 import type { MachineFacts, RuntimeState } from "@holdfast/node";
 import { ContainerDied, ContainerStarted, GenericPLEG, PodSync } from "@holdfast/pleg";
 import {
-  FileLastGoodManifests,
   FilePodSource,
-  NodeManifestFolder,
-  nodePodFiles,
   OwnedPodLister,
   PodConfig,
   PodManager,
   PodRuntimeManager,
   TerminationMessageCache,
 } from "@holdfast/pod";
-import { openCgroupTree, PodContainerManager, systemdSlices } from "@holdfast/resource";
+import { PodContainerManager } from "@holdfast/resource";
 import type { CgroupDriver } from "@holdfast/resource";
 import { StatusManager } from "@holdfast/status";
-import { volumeHost, VolumeManager } from "@holdfast/volume";
+import { VolumeManager } from "@holdfast/volume";
 import type { AgentConfig } from "../config/agent-config.ts";
-import { readHostFile } from "./host-files.ts";
+import { LEGACY_LOG_LINKS } from "./machine-ports.ts";
+import type { MachinePorts } from "./machine-ports.ts";
 import type { StateFolder } from "./state-folder.ts";
 
 /** What the pod side is made from. */
@@ -43,6 +40,8 @@ export interface PodSideOptions {
   readonly state: StateFolder;
   readonly driver: CgroupDriver;
   readonly machine: MachineFacts;
+  /** What is taken from the machine. */
+  readonly ports: MachinePorts;
 }
 
 /** What the rest of the agent reads. */
@@ -60,12 +59,11 @@ const START_PLACE_MS = 10_000;
 
 /** Makes it all; starts nothing. */
 export function makePodSide(options: PodSideOptions): PodSide {
-  const { config, clock, logger, bus, runtime, runtimeState, metrics, state, machine } = options;
+  const { config, clock, logger, bus, runtime, runtimeState, metrics, state, machine, ports } = options;
   const owner = { nodeName: config.nodeName, instanceId: state.instanceId };
   const log = (component: string): Logger => logger.child({ component });
-  const random = seededRandom(process.pid ^ clock.now());
+  const { files, random } = ports;
   const podsDir = state.podsDir;
-  const files = nodePodFiles([podsDir, config.podLogsDir, LEGACY_LOG_LINKS]);
   const hostIPs = machine.hostIP === undefined ? [] : [machine.hostIP];
 
   const pleg = new GenericPLEG({
@@ -81,11 +79,11 @@ export function makePodSide(options: PodSideOptions): PodSide {
   });
   const podConfig = new PodConfig({ sources: ["file"], clock, publish: bus, logger: log("pod-config") });
   const source = new FilePodSource({
-    folder: new NodeManifestFolder(config.staticPodPath),
+    folder: ports.manifests,
     nodeName: config.nodeName,
     clock,
     deliver: (snapshot) => podConfig.update(snapshot),
-    lastGood: new FileLastGoodManifests(`${config.stateDir}/last-good-manifests`),
+    lastGood: ports.lastGood,
     publish: bus,
     logger: log("file-source"),
     fileCheckMs: config.fileCheckFrequencyMs,
@@ -121,8 +119,8 @@ export function makePodSide(options: PodSideOptions): PodSide {
       clusterDns: config.clusterDNS,
       clusterDomain: config.clusterDomain,
       resolvConf: () =>
-        config.resolvConf === "" ? Promise.resolve(undefined) : readHostFile(config.resolvConf),
-      hostsFile: () => readHostFile("/etc/hosts"),
+        config.resolvConf === "" ? Promise.resolve(undefined) : ports.readHostFile(config.resolvConf),
+      hostsFile: () => ports.readHostFile("/etc/hosts"),
       nodeIps: () => hostIPs,
       nodeAllocatable: () => ({ cpu: machine.cpus, memory: machine.memoryBytes }),
       maxContainerRestartPeriodMs: config.maxContainerRestartPeriodMs,
@@ -147,7 +145,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
     runtime: actions,
     owned: new OwnedPodLister(runtime, owner),
     resources,
-    volumes: new VolumeManager({ host: volumeHost, nodeMemoryBytes: machine.memoryBytes }),
+    volumes: new VolumeManager({ host: ports.volumes, nodeMemoryBytes: machine.memoryBytes }),
     files,
     readiness: runtimeState,
     bus,
@@ -164,15 +162,19 @@ export function makePodSide(options: PodSideOptions): PodSide {
   return { components: [pleg, source, pods], pleg, source, pods, status };
 }
 
-/** kubelet: the folder of links for log collectors. */
-const LEGACY_LOG_LINKS = "/var/log/containers";
-
-function makeResources({ config, clock, logger, driver, machine }: PodSideOptions): PodContainerManager {
+function makeResources({
+  config,
+  clock,
+  logger,
+  driver,
+  machine,
+  ports,
+}: PodSideOptions): PodContainerManager {
   return new PodContainerManager({
-    tree: openCgroupTree(),
+    tree: ports.cgroups,
     clock,
     driver,
-    systemd: systemdSlices,
+    systemd: ports.systemd,
     cgroupRoot: config.cgroupRoot,
     cgroupsPerQOS: config.cgroupsPerQOS,
     settings: {
