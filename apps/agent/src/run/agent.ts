@@ -14,21 +14,17 @@ import { linkSignal, Supervisor } from "@holdfast/core/lifecycle";
 import type { Component, LinkedSignal } from "@holdfast/core/lifecycle";
 import type { Logger } from "@holdfast/core/log";
 import { MetricsRegistry } from "@holdfast/core/metrics";
-import { createCriClient } from "@holdfast/cri";
 import type { CriClient } from "@holdfast/cri";
-import { readMachineFacts, RuntimeState } from "@holdfast/node";
-import { ApiServer } from "../api/server.ts";
+import { RuntimeState } from "@holdfast/node";
 import { createRouter } from "../api/routes.ts";
 import { SOCKET_NAME } from "../api/types.ts";
 import type { AgentConfig } from "../config/agent-config.ts";
 import { LocalView } from "./local-view.ts";
-import { applyOomScoreAdj } from "./oom-score.ts";
-import { MemoryReducer } from "./memory-reducer.ts";
-import { realMachinePorts } from "./machine-ports.ts";
+import { realMachine } from "./machine.ts";
+import type { Machine } from "./machine.ts";
 import { makePodSide } from "./pod-side.ts";
 import type { PodSide } from "./pod-side.ts";
 import { detectCgroupDriver, refuseWhereKubeletLives } from "./runtime-probe.ts";
-import { openStateFolder } from "./state-folder.ts";
 import type { StateFolder } from "./state-folder.ts";
 
 /** How an {@link Agent} is made. */
@@ -38,6 +34,8 @@ export interface AgentOptions {
   readonly configWarnings: readonly string[];
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Default: the machine that this process runs on. */
+  readonly machine?: Machine;
 }
 
 const RUNTIME_RETRY_MS = 1000;
@@ -46,6 +44,7 @@ const RUNTIME_RETRY_MS = 1000;
 export class Agent {
   readonly #options: AgentOptions;
   readonly #logger: Logger;
+  readonly #machine: Machine;
   readonly #supervisor: Supervisor;
   readonly #life: LinkedSignal = linkSignal();
   #state: StateFolder | undefined;
@@ -60,6 +59,7 @@ export class Agent {
   constructor(options: AgentOptions) {
     this.#options = options;
     this.#logger = options.logger;
+    this.#machine = options.machine ?? realMachine;
     this.#supervisor = new Supervisor({ clock: options.clock, logger: options.logger });
   }
 
@@ -67,12 +67,13 @@ export class Agent {
   async start(): Promise<void> {
     const { config, clock } = this.#options;
     const logger = this.#logger;
-    applyOomScoreAdj(config.oomScoreAdj, logger);
-    const state = openStateFolder(config.stateDir, clock, logger.child({ component: "store" }));
+    const host = this.#machine;
+    host.enter(config, logger);
+    const state = host.openState(config.stateDir, clock, logger.child({ component: "store" }));
     this.#state = state;
     const metrics = new MetricsRegistry();
     const bus = new Bus({ clock, metrics, firstSeq: firstSeq(state, clock) });
-    const runtime = createCriClient({
+    const runtime = host.connect({
       endpoint: config.runtimeEndpoint,
       clock,
       logger: logger.child({ component: "cri" }),
@@ -83,7 +84,7 @@ export class Agent {
       },
     });
     this.#runtime = runtime;
-    const machine = readMachineFacts();
+    const machine = host.facts();
     const view = new LocalView({
       ...this.#options,
       bus,
@@ -99,7 +100,7 @@ export class Agent {
       logger: logger.child({ component: "runtime-state" }),
       onChange: () => view.runtimeChanged(),
     });
-    const api = new ApiServer({
+    const api = host.serve({
       socketPath: join(config.runDir, SOCKET_NAME),
       router: createRouter(view),
       logger: logger.child({ component: "local-api" }),
@@ -108,7 +109,7 @@ export class Agent {
       ...this.#supervisor.health().failures,
       ...state.health().failures,
     ]);
-    const reducer = new MemoryReducer({ clock, activity: () => bus.lastSeq });
+    const reducer = host.reduceMemory(clock, () => bus.lastSeq);
     await this.#supervisor.start([runtimeState, api, view, reducer]);
     logger.info("holdfast is up", {
       node: config.nodeName,
@@ -160,8 +161,8 @@ export class Agent {
       metrics,
       state,
       driver,
-      machine: readMachineFacts(),
-      ports: realMachinePorts({ config, clock: this.#options.clock, podsDir: state.podsDir }),
+      machine: this.#machine.facts(),
+      ports: this.#machine.ports({ config, clock: this.#options.clock, podsDir: state.podsDir }),
     });
     view.attachPods(side);
     const components: readonly Component[] = side.components;

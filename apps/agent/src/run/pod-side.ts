@@ -24,8 +24,8 @@ import type { CgroupDriver } from "@holdfast/resource";
 import { StatusManager } from "@holdfast/status";
 import { VolumeManager } from "@holdfast/volume";
 import type { AgentConfig } from "../config/agent-config.ts";
-import { LEGACY_LOG_LINKS } from "./machine-ports.ts";
-import type { MachinePorts } from "./machine-ports.ts";
+import { LEGACY_LOG_LINKS } from "./machine.ts";
+import type { MachinePorts } from "./machine.ts";
 import type { StateFolder } from "./state-folder.ts";
 
 /** What the pod side is made from. */
