@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+export { ImageGcManager } from "./image/image-gc-manager.ts";
+export type { ImageGcManagerOptions, ImageGcResult } from "./image/image-gc-manager.ts";
+export type { RemovalOutcome } from "./image/image-remover.ts";
+export { planImageGc } from "./image/plan-image-gc.ts";
+export type {
+  GcImage,
+  ImageGcEntry,
+  ImageGcFacts,
+  ImageGcGoal,
+  ImageGcPlan,
+  ImageRecord,
+  ImageRule,
+  ImageUser,
+} from "./image/image-gc-facts.ts";
+export { DEFAULT_IMAGE_GC_POLICY, resolveImageGcPolicy } from "./image/image-gc-policy.ts";
+export type { ImageGcPolicy, ImageKeepRule } from "./image/image-gc-policy.ts";
+export { IMAGE_GC_PLAN_COLUMNS, imageGcPlanRows, imageGcPlanSummary } from "./image/image-gc-text.ts";
+export { ImageLocks } from "./image/image-locks.ts";
+export type { ImageHold, ImageRemoval } from "./image/image-locks.ts";
+export { computeUsage } from "./image/compute-usage.ts";
+export type { FilesystemUsageFacts, Thresholds } from "./image/compute-usage.ts";
+export { LayerAccount } from "./image/layer-account.ts";
+export type { ImageLayer } from "./image/layer-account.ts";
+export { matchesGlob, normalizeImageName } from "./image/image-names.ts";
+export type { ImageNames } from "./image/image-names.ts";
+
+export { formatBytes } from "./format-bytes.ts";
+export { memoryCheckpoint } from "./memory-checkpoint.ts";
+export { readNodeFilesystem } from "./node/node-filesystem.ts";
+export type { GcErrorCode } from "./errors.ts";
+export type {
+  ContainerGcRuntime,
+  ContainerLogRuntime,
+  FilesystemFigures,
+  GcCheckpoint,
+  GcPods,
+  ImageGcRuntime,
+  LogFile,
+  LogFiles,
+  ReadFilesystem,
+} from "./ports.ts";
+
+export {
+  ContainerGcFailed,
+  ContainerGcStarted,
+  DeadContainerRemoved,
+  DeadContainerRemoving,
+  DeadSandboxRemoved,
+  DeadSandboxRemoving,
+  ImageGcFailed,
+  ImageGcStarted,
+  ImageRemoved,
+  ImageRemoving,
+  ImageSpared,
+  LogRotated,
+  LogRotationFailed,
+  LogsRemoved,
+  RemovedImageUsed,
+} from "./events.ts";
+export type {
+  DeadRemovalData,
+  GcEventText,
+  ImageGcStartedData,
+  ImageRemovalData,
+  LogRemovalData,
+} from "./events.ts";
