@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { expect, it } from "vitest";
+import { container, manifest } from "./pods.ts";
+import { SimulatedNode } from "./simulated-node.ts";
+
+it.each(["cgroupfs", "systemd"] as const)("a pod runs, is restarted, and goes: %s", async (driver) => {
+  const node = new SimulatedNode({ driver });
+  await node.start();
+  node.manifests.write("web.json", manifest("web"));
+  await node.until("it runs", () => node.running().length === 1);
+  const [first] = node.running();
+  await node.advance(1000);
+  expect((await node.pod("web")).status.phase).toBe("Running");
+  expect(node.cgroups.podUids()).toEqual([first?.podUid]);
+  node.runtime.kill(first?.id ?? "");
+  await node.until("its successor runs", () => node.running().some(({ attempt }) => attempt === 1));
+  node.manifests.remove("web.json");
+  await node.until("it is gone", () => node.runtime.sandboxes().length === 0);
+  await node.advance(5000);
+  expect(node.cgroups.podUids()).toEqual([]);
+  expect(await node.stop()).toBe(0);
+  expect(node.troubles).toEqual([]);
+  expect(node.clock.waiting).toBe(0);
+});
+
+it("kill -9 and a new agent: nothing is touched", async () => {
+  const node = new SimulatedNode();
+  for (const name of ["a", "b", "c"])
+    node.manifests.write(`${name}.json`, manifest(name, { containers: [container("x"), container("y")] }));
+  await node.start();
+  await node.until("all run", () => node.running().length === 6);
+  await node.advance(2000);
+  const before = node.running().map(({ id }) => id);
+  const writes = node.disk.writes;
+  node.kill({ carriedOut: false });
+  await node.advance(10_000);
+  await node.start();
+  await node.advance(120_000);
+  expect(node.running().map(({ id }) => id)).toEqual(before);
+  expect(node.disk.writes).toBe(writes);
+  expect((await node.pods()).map(({ status }) => status.phase)).toEqual(["Running", "Running", "Running"]);
+  await node.stop();
+  expect(node.troubles).toEqual([]);
+});
