@@ -8,6 +8,12 @@ export const NODE_LABEL = "holdfast.agent/node";
 export const INSTANCE_LABEL = "holdfast.agent/instance";
 /** Annotation on containers: milliseconds since the epoch at which the crash-loop back-off of this container was last raised, and its delay. */
 export const BACKOFF_ANNOTATION = "holdfast.agent/crash-loop-back-off";
+/** Annotations on pods: timing of probes in milliseconds, as `@holdfast/probe` reads it: `period=500ms, timeout=200ms; slow: period=5s`. */
+export const LIVENESS_PROBE_TIMING_ANNOTATION = "holdfast.agent/liveness-probe-timing";
+export const READINESS_PROBE_TIMING_ANNOTATION = "holdfast.agent/readiness-probe-timing";
+export const STARTUP_PROBE_TIMING_ANNOTATION = "holdfast.agent/startup-probe-timing";
+/** Annotation on pods: `true` makes condition Ready False, reason `Terminating`, as soon as the pod is being taken down, as `@holdfast/status` reads it. */
+export const UNREADY_WHEN_TERMINATING_ANNOTATION = "holdfast.agent/unready-when-terminating";
 
 /** The kubelet's own keys. kubelet: pkg/kubelet/types/labels.go, kuberuntime/labels.go. */
 export const POD_NAME_LABEL = "io.kubernetes.pod.name";

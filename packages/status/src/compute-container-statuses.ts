@@ -4,7 +4,7 @@
  * Container statuses from what the runtime has, what was said before, and why starts failed. Pure.
  * kubelet: convertToAPIContainerStatuses and convertStatusToAPIStatus (kubelet_pods.go).
  */
-import { effectiveRestartPolicy, isSidecar } from "@holdfast/core/pod";
+import { isSidecar } from "@holdfast/core/pod";
 import type {
   Container,
   ContainerStateStatus,
@@ -14,6 +14,9 @@ import type {
 } from "@holdfast/core/pod-types";
 import { newestByName } from "@holdfast/core/runtime-status";
 import type { ContainerRecord, RuntimePodStatus } from "@holdfast/core/runtime-status";
+import type { ApiContainerStatus, ApiPodSpec, ApiPodStatus } from "./api-types.ts";
+import { detailsOf } from "./compute-container-details.ts";
+import { wouldRestart } from "./compute-restart-rules.ts";
 import type { WaitingReason } from "./ports.ts";
 import { formatTime } from "./status-time.ts";
 
@@ -26,18 +29,27 @@ export interface ContainerStatusesInput {
   readonly waitingReasons: ReadonlyMap<string, WaitingReason>;
   /** The runtime's name in `containerID`. Default `containerd`. */
   readonly runtimeName?: string;
+  /** All containers are being removed to be started anew, by a rule. Default false. */
+  readonly restartingAll?: boolean;
 }
 
-/** Statuses of init containers and of regular ones, each in the order of the spec, `started` and `ready` not yet filled. */
+/** Statuses of init containers, of regular and of ephemeral ones, each in the order of the spec, `started` and `ready` not yet filled. */
 export interface ContainerStatusLists {
-  readonly init: readonly ContainerStatus[];
-  readonly regular: readonly ContainerStatus[];
+  readonly init: readonly ApiContainerStatus[];
+  readonly regular: readonly ApiContainerStatus[];
+  /** Default none. They count for no phase and no condition. */
+  readonly ephemeral?: readonly ApiContainerStatus[];
 }
 
 /** Exit code of a container that was lost: as if it had been killed. */
 export const LOST_EXIT_CODE = 137;
-const STATUS_UNKNOWN = "ContainerStatusUnknown";
-const LOST_AT_TERMINATION = "The container could not be located when the pod was terminated";
+/** Reason of a container whose end nobody saw. */
+export const STATUS_UNKNOWN = "ContainerStatusUnknown";
+/** What is said of it. */
+export const LOST_AT_TERMINATION = "The container could not be located when the pod was terminated";
+/** Reason of a container that was removed because a rule restarts all of the pod. */
+export const RESTARTING_ALL = "RestartingAllContainers";
+const REMOVED_FOR_RESTART = "The container is removed because RestartAllContainers in place";
 const LOST_WHILE_RUNNING =
   "The container could not be located when the pod was deleted.  The container used to be Running";
 const INFERRED_COMPLETION =
@@ -45,7 +57,9 @@ const INFERRED_COMPLETION =
 
 /** Converts all containers of the spec; records of unknown names are left out. */
 export function computeContainerStatuses(input: ContainerStatusesInput): ContainerStatusLists {
-  const { pod, previous } = input;
+  const { pod } = input;
+  const spec: ApiPodSpec = pod.spec;
+  const previous: ApiPodStatus | undefined = input.previous;
   const newest = newestByName(input.runtime);
   const started = pod.spec.containers.some((container) => {
     const state = newest.get(container.name)?.state;
@@ -55,18 +69,24 @@ export function computeContainerStatuses(input: ContainerStatusesInput): Contain
     containers: readonly Container[] | undefined,
     olds: readonly ContainerStatus[] | undefined,
     isInit: boolean,
-  ): readonly ContainerStatus[] =>
+  ): readonly ApiContainerStatus[] =>
     (containers ?? []).map((container) => {
       const old = olds?.find((status) => status.name === container.name);
       const record = newest.get(container.name);
       let status =
         record === undefined ? withoutRecord(input, container, old) : fromRecords(input, record, old);
       if (isInit && record === undefined && started) status = inferCompletion(container, status);
-      return withWaitingReason(input, container, { status, record, isInit });
+      // What ended before and is no longer known is shown as it was.
+      if (record === undefined && status === old)
+        return withWaitingReason(input, container, { status, record, isInit });
+      const detailed = { ...status, ...detailsOf(container, record, old) };
+      return withWaitingReason(input, container, { status: detailed, record, isInit });
     });
+  const ephemeral = convert(spec.ephemeralContainers, previous?.ephemeralContainerStatuses, false);
   return {
-    init: convert(pod.spec.initContainers, previous?.initContainerStatuses, true),
-    regular: convert(pod.spec.containers, previous?.containerStatuses, false),
+    init: convert(spec.initContainers, previous?.initContainerStatuses, true),
+    regular: convert(spec.containers, previous?.containerStatuses, false),
+    ...(ephemeral.length === 0 ? {} : { ephemeral }),
   };
 }
 
@@ -85,17 +105,13 @@ export function shouldContainerBeRestarted(
   return wouldRestart(pod, container, record.exitCode);
 }
 
-/** Whether the restart policy that holds for `container` restarts it after `exitCode`. */
-export function wouldRestart(pod: Pod, container: Container, exitCode: number): boolean {
-  const policy = effectiveRestartPolicy(pod, container);
-  return policy === "Always" || (policy === "OnFailure" && exitCode !== 0);
-}
-
 function withoutRecord(
   input: ContainerStatusesInput,
   container: Container,
   old: ContainerStatus | undefined,
 ): ContainerStatus {
+  if (input.restartingAll === true && old !== undefined && old.state.waiting === undefined)
+    return removedForRestart(container, old);
   if (old?.state.terminated !== undefined) return old;
   const hasInit = (input.pod.spec.initContainers?.length ?? 0) > 0;
   const status: ContainerStatus = {
@@ -116,6 +132,20 @@ function withoutRecord(
   return status;
 }
 
+/** Its end was seen or not; it counts as a restart either way. */
+function removedForRestart(container: Container, old: ContainerStatus): ContainerStatus {
+  const said = { reason: RESTARTING_ALL, message: REMOVED_FOR_RESTART };
+  return {
+    name: container.name,
+    state: { waiting: said },
+    lastState: { terminated: { ...said, exitCode: LOST_EXIT_CODE } },
+    ready: false,
+    restartCount: old.restartCount + 1,
+    image: container.image,
+    imageID: "",
+  };
+}
+
 function fromRecords(
   input: ContainerStatusesInput,
   record: ContainerRecord,
@@ -126,7 +156,7 @@ function fromRecords(
   const replaced = old?.containerID !== undefined && old.containerID !== containerID;
   return {
     name: record.name,
-    state: stateOf(record, old, runtimeName),
+    state: stateOf(record, old, input),
     lastState: lastStateOf(input, record, old, replaced),
     ready: false,
     restartCount: restartCountOf(record, old, replaced),
@@ -143,14 +173,13 @@ function fromRecords(
 function stateOf(
   record: ContainerRecord,
   old: ContainerStatus | undefined,
-  runtimeName: string,
+  { runtimeName = "containerd", restartingAll = false }: ContainerStatusesInput,
 ): ContainerStateStatus {
   if (record.state === "running") return { running: { startedAt: formatTime(record.startedAt) } };
   if (record.state === "exited") return { terminated: terminationOf(record, runtimeName) };
   if (record.state === "unknown" && old?.state.running !== undefined) {
-    return {
-      terminated: { reason: STATUS_UNKNOWN, message: LOST_AT_TERMINATION, exitCode: LOST_EXIT_CODE },
-    };
+    const reason = restartingAll ? RESTARTING_ALL : STATUS_UNKNOWN;
+    return { terminated: { reason, message: LOST_AT_TERMINATION, exitCode: LOST_EXIT_CODE } };
   }
   return { waiting: {} };
 }
@@ -216,11 +245,11 @@ function withWaitingReason(
   input: ContainerStatusesInput,
   container: Container,
   made: {
-    readonly status: ContainerStatus;
+    readonly status: ApiContainerStatus;
     readonly record: ContainerRecord | undefined;
     readonly isInit: boolean;
   },
-): ContainerStatus {
+): ApiContainerStatus {
   const { status, record, isInit } = made;
   const why = input.waitingReasons.get(container.name);
   if (why === undefined || !shouldContainerBeRestarted(input.pod, container, record)) return status;

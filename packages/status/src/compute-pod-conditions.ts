@@ -5,28 +5,59 @@ import { isSidecar } from "@holdfast/core/pod";
 import type { Container, ContainerStatus, Pod, PodCondition, PodPhase } from "@holdfast/core/pod-types";
 import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
 import type { ContainerStatusLists } from "./compute-container-statuses.ts";
+import { computeReadyCondition } from "./compute-readiness.ts";
+import type { ReadinessHold } from "./compute-readiness.ts";
+import { hasRestartAllRule } from "./compute-restart-rules.ts";
 
 const UNKNOWN_STATUSES = "UnknownContainerStatuses";
 const POD_COMPLETED = "PodCompleted";
 
+/** What conditions are made of beside statuses, phase and runtime. */
+export interface ConditionFacts {
+  /** Conditions that others have set: where readiness gates are looked up. */
+  readonly others?: readonly PodCondition[];
+  /** Why the pod is kept out of traffic. */
+  readonly hold?: ReadinessHold | undefined;
+  /** All containers are being removed to be started anew. */
+  readonly restartingAll?: boolean;
+  /** The pod was initialised before all of it was restarted. */
+  readonly wasInitialized?: boolean;
+}
+
 /**
- * PodReadyToStartContainers, Initialized, Ready, ContainersReady, PodScheduled, in this order. `statuses` must have `started` and `ready` filled;
- * `undefined` says that none are known.
+ * PodReadyToStartContainers, Initialized, Ready, ContainersReady, PodScheduled, and AllContainersRestarting where a rule can bring that about; in this
+ * order. `statuses` must have `started` and `ready` filled; `undefined` says that none are known.
  */
 export function computePodConditions(
   pod: Pod,
   statuses: ContainerStatusLists | undefined,
   phase: PodPhase,
   runtime: RuntimePodStatus,
+  facts: ConditionFacts = {},
 ): readonly PodCondition[] {
-  const containersReady = containersReadyCondition(pod, statuses, phase);
+  const containersReady = computeContainersReady(pod, statuses, phase);
+  const kept = facts.restartingAll === true && facts.wasInitialized === true;
   return [
     { type: "PodReadyToStartContainers", status: hasUsableSandbox(pod, runtime) ? "True" : "False" },
-    initializedCondition(pod, statuses, phase),
-    { ...containersReady, type: "Ready" },
+    kept ? { type: "Initialized", status: "True" } : initializedCondition(pod, statuses, phase),
+    computeReadyCondition(pod, containersReady, facts.others, facts.hold),
     containersReady,
     { type: "PodScheduled", status: "True" },
+    ...(hasRestartAllRule(pod) ? [restartingCondition(phase, facts.restartingAll === true)] : []),
   ];
+}
+
+function restartingCondition(phase: PodPhase, restarting: boolean): PodCondition {
+  const type = "AllContainersRestarting";
+  if (phase === "Succeeded") return { type, status: "False", reason: POD_COMPLETED };
+  if (phase === "Failed") return { type, status: "False", reason: "PodFailed" };
+  if (!restarting) return { type, status: "False" };
+  return {
+    type,
+    status: "True",
+    reason: "RestartAllContainersStarted",
+    message: "container exited with restart policy rule",
+  };
 }
 
 /** Exactly one ready sandbox, it is the newest, of the spec's network mode, with an address. kubelet: runtimeutil.PodSandboxChanged, negated. */
@@ -59,7 +90,8 @@ function initializedCondition(
   return { type, status: "False", reason: "ContainersNotInitialized", message };
 }
 
-function containersReadyCondition(
+/** Condition ContainersReady. kubelet: GenerateContainersReadyCondition. */
+export function computeContainersReady(
   pod: Pod,
   statuses: ContainerStatusLists | undefined,
   phase: PodPhase,

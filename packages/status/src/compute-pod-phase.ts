@@ -2,11 +2,18 @@
 
 /** The phase of a pod. Pure. kubelet: getPhase (kubelet_pods.go). */
 import { isSidecar } from "@holdfast/core/pod";
-import type { Container, ContainerStatus, Pod, PodPhase } from "@holdfast/core/pod-types";
+import type {
+  Container,
+  ContainerStateStatus,
+  ContainerStatus,
+  Pod,
+  PodPhase,
+} from "@holdfast/core/pod-types";
 import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
 import { CONFIG_SOURCE_ANNOTATION } from "@holdfast/core/names";
+import { RESTARTING_ALL } from "./compute-container-statuses.ts";
 import type { ContainerStatusLists } from "./compute-container-statuses.ts";
-import { wouldRestart } from "./compute-container-statuses.ts";
+import { wouldRestart } from "./compute-restart-rules.ts";
 
 /** What {@link computePodPhase} takes beside pod and statuses. */
 export interface PodPhaseFacts {
@@ -91,11 +98,20 @@ function count(pod: Pod, statuses: ContainerStatusLists): Counts {
   return counts;
 }
 
-/** The exit that counts: of now, or of the last life of a container that waits to be started again. */
-function exitOf(status: ContainerStatus): number | undefined {
+/** The end that counts: of now, or of the last life of a container that waits to be started again. */
+function endOf(status: ContainerStatus): ContainerStateStatus["terminated"] {
   if (status.state.running !== undefined) return undefined;
-  if (status.state.terminated !== undefined) return status.state.terminated.exitCode;
-  return status.state.waiting === undefined ? undefined : status.lastState.terminated?.exitCode;
+  if (status.state.terminated !== undefined) return status.state.terminated;
+  return status.state.waiting === undefined ? undefined : status.lastState.terminated;
+}
+
+/** A container that was taken away so that all of the pod starts anew comes back whatever its policy says. */
+function comesBack(
+  pod: Pod,
+  container: Container,
+  end: NonNullable<ContainerStateStatus["terminated"]>,
+): boolean {
+  return end.reason === RESTARTING_ALL || wouldRestart(pod, container, end.exitCode);
 }
 
 function countInit(
@@ -104,9 +120,9 @@ function countInit(
   container: Container,
   status: ContainerStatus | undefined,
 ): void {
-  const exitCode = status === undefined ? undefined : exitOf(status);
-  if (exitCode === undefined) counts.pendingInit += 1;
-  else if (exitCode !== 0 && !wouldRestart(pod, container, exitCode)) counts.failedInitForGood += 1;
+  const end = status === undefined ? undefined : endOf(status);
+  if (end === undefined) counts.pendingInit += 1;
+  else if (end.exitCode !== 0 && !comesBack(pod, container, end)) counts.failedInitForGood += 1;
 }
 
 function countSidecar(counts: Counts, status: ContainerStatus | undefined): void {
@@ -133,14 +149,14 @@ function countRegular(
     counts.running += 1;
     return;
   }
-  const exitCode = status === undefined ? undefined : exitOf(status);
-  if (exitCode === undefined) {
+  const end = status === undefined ? undefined : endOf(status);
+  if (end === undefined) {
     if (status?.state.waiting === undefined) counts.unknown += 1;
     else counts.waiting += 1;
     return;
   }
   counts.stopped += 1;
   // Waiting after a success is not a success: it is about to run again.
-  if (exitCode === 0 && status?.state.terminated !== undefined) counts.succeeded += 1;
-  if (!wouldRestart(pod, container, exitCode)) counts.notRestartable += 1;
+  if (end.exitCode === 0 && status?.state.terminated !== undefined) counts.succeeded += 1;
+  if (!comesBack(pod, container, end)) counts.notRestartable += 1;
 }

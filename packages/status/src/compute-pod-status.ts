@@ -2,8 +2,10 @@
 
 /** The API status of a pod from everything that is known of it. Pure: no clock, no memory. kubelet: generateAPIPodStatus (kubelet_pods.go). */
 import { isSidecar, podQosClass } from "@holdfast/core/pod";
-import type { ContainerStatus, Pod, PodPhase, PodStatus } from "@holdfast/core/pod-types";
+import type { Pod, PodCondition, PodPhase, PodStatus } from "@holdfast/core/pod-types";
 import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
+import type { ApiContainerStatus, ApiPodStatus } from "./api-types.ts";
+import { findCondition } from "./api-types.ts";
 import { computeContainerStatuses } from "./compute-container-statuses.ts";
 import type { ContainerStatusLists } from "./compute-container-statuses.ts";
 import { computePodConditions } from "./compute-pod-conditions.ts";
@@ -13,7 +15,13 @@ import {
   isStaticPod,
   isTerminalPhase,
 } from "./compute-pod-phase.ts";
+import { computeReadinessHold } from "./compute-readiness.ts";
+import type { Cordon } from "./compute-readiness.ts";
+import { resizeConditionList } from "./compute-resize-conditions.ts";
+import type { ResizeConditions } from "./compute-resize-conditions.ts";
+import { computeRestartingAll } from "./compute-restart-rules.ts";
 import { computeConditionTimes, computeLegalStatuses } from "./compute-transitions.ts";
+import { DISRUPTION_TARGET } from "./condition-owners.ts";
 import type { PodStatusOptions, ProbeVerdicts } from "./ports.ts";
 import { normalizePodStatus } from "./normalize-pod-status.ts";
 import { formatTime } from "./status-time.ts";
@@ -31,43 +39,76 @@ export interface PodStatusInput extends PodStatusOptions {
   readonly probes?: ProbeVerdicts | undefined;
   /** Default `containerd`. */
   readonly runtimeName?: string;
+  /** Who took the pod out of traffic. */
+  readonly cordon?: Cordon | undefined;
+  readonly resize?: ResizeConditions | undefined;
 }
 
 /** The status, and which containers' new state was refused as impossible. */
 export interface GeneratedPodStatus {
-  readonly status: PodStatus;
+  readonly status: ApiPodStatus;
   readonly refused: readonly string[];
 }
 
 /** Composes container statuses, phase, conditions and addresses. Calling it again with its own result as `previous` changes nothing. */
 export function generateApiPodStatus(input: PodStatusInput): GeneratedPodStatus {
-  const { pod, runtime, previous } = input;
-  const legal = computeLegalStatuses(pod, computeContainerStatuses(input), previous);
+  const { pod, previous } = input;
+  const restartingAll = computeRestartingAll(pod, input.runtime, previous);
+  const legal = computeLegalStatuses(pod, computeContainerStatuses({ ...input, restartingAll }), previous);
   const statuses = fillProbeVerdicts(input, legal);
   const phase = phaseOf(input, statuses);
   const now = formatTime(input.now);
-  const generation = pod.metadata.generation;
-  const observed = Math.max(generation ?? 0, previous?.observedGeneration ?? 0);
-  const conditions = computePodConditions(pod, statuses, phase, runtime).map((condition) =>
-    generation === undefined ? condition : { ...condition, observedGeneration: generation },
-  );
-  const status: PodStatus = {
+  const observed = Math.max(pod.metadata.generation ?? 0, previous?.observedGeneration ?? 0);
+  const status: ApiPodStatus = {
     phase,
-    conditions: computeConditionTimes(conditions, previous?.conditions, now),
+    conditions: conditionsOf(input, statuses, phase, restartingAll),
     ...reasonOf(input, phase),
     ...addressesOf(input),
     startTime: previous?.startTime ?? now,
     ...(statuses.init.length === 0 ? {} : { initContainerStatuses: [...statuses.init] }),
     containerStatuses: [...statuses.regular],
+    ...(statuses.ephemeral === undefined ? {} : { ephemeralContainerStatuses: [...statuses.ephemeral] }),
     qosClass: podQosClass(pod.spec),
     ...(observed === 0 ? {} : { observedGeneration: observed }),
   };
   return { status: normalizePodStatus(pod, status), refused: legal.refused };
 }
 
+/** In the kubelet's order: others', resizes, a disruption, then those that the statuses say. */
+function conditionsOf(
+  input: PodStatusInput,
+  statuses: ContainerStatusLists,
+  phase: PodPhase,
+  restartingAll: boolean,
+): PodCondition[] {
+  const { pod, previous, disruption } = input;
+  const others = apiStatus(pod)?.conditions ?? previous?.conditions ?? [];
+  const terminating =
+    input.terminating === true || input.podIsTerminal || pod.metadata.deletionTimestamp !== undefined;
+  const computed = computePodConditions(pod, statuses, phase, input.runtime, {
+    others,
+    hold: computeReadinessHold(pod, { terminating, cordon: input.cordon }),
+    restartingAll,
+    wasInitialized: findCondition(previous?.conditions, "Initialized")?.status === "True",
+  });
+  const { generation } = pod.metadata;
+  const observe = (condition: PodCondition): PodCondition =>
+    generation === undefined ? condition : { ...condition, observedGeneration: generation };
+  const disrupted: PodCondition[] =
+    disruption === undefined ? [] : [{ type: DISRUPTION_TARGET, status: "True", ...pick(disruption) }];
+  const resizes =
+    input.resize === undefined || isTerminalPhase(phase) ? [] : resizeConditionList(input.resize);
+  return computeConditionTimes(
+    [...resizes, ...[...disrupted, ...computed].map(observe)],
+    previous?.conditions,
+    formatTime(input.now),
+    others,
+  );
+}
+
 /** kubelet: prober.UpdatePodStatus. */
 function fillProbeVerdicts(input: PodStatusInput, statuses: ContainerStatusLists): ContainerStatusLists {
-  const fill = (status: ContainerStatus): ContainerStatus => {
+  const fill = (status: ApiContainerStatus): ApiContainerStatus => {
     const started = isStarted(input, status);
     return { ...status, started, ready: started && isReady(input, status) };
   };
@@ -82,10 +123,12 @@ function fillProbeVerdicts(input: PodStatusInput, statuses: ContainerStatusLists
       };
     }),
     regular: statuses.regular.map(fill),
+    // The kubelet never fills these in: nothing probes them, and nobody counts on them.
+    ...(statuses.ephemeral === undefined ? {} : { ephemeral: statuses.ephemeral }),
   };
 }
 
-function isStarted({ pod, probes }: PodStatusInput, status: ContainerStatus): boolean {
+function isStarted({ pod, probes }: PodStatusInput, status: ApiContainerStatus): boolean {
   if (status.state.running === undefined) return false;
   if (probes === undefined) return true;
   const verdict = probes.startup(runtimeId(status));
@@ -93,13 +136,13 @@ function isStarted({ pod, probes }: PodStatusInput, status: ContainerStatus): bo
   return status.started === true || !probes.watches(pod.metadata.uid, status.name, "startup");
 }
 
-function isReady({ pod, probes }: PodStatusInput, status: ContainerStatus): boolean {
+function isReady({ pod, probes }: PodStatusInput, status: ApiContainerStatus): boolean {
   if (probes === undefined) return true;
   if (probes.readiness(runtimeId(status)) === "success") return true;
   return !probes.watches(pod.metadata.uid, status.name, "readiness");
 }
 
-function runtimeId(status: ContainerStatus): string {
+function runtimeId(status: ApiContainerStatus): string {
   const id = status.containerID ?? "";
   const scheme = id.indexOf("://");
   return scheme === -1 ? id : id.slice(scheme + 3);
@@ -152,11 +195,13 @@ export function sortPodIps(ips: readonly string[], nodeIsIpv6: boolean): readonl
   return [primary, secondary].filter((ip) => ip !== undefined);
 }
 
+/** The node's primary address, and the first of the other family. */
 function addressesOf(input: PodStatusInput): Pick<PodStatus, "hostIP" | "hostIPs" | "podIP" | "podIPs"> {
-  const { pod, runtime, previous, hostIPs } = input;
+  const { pod, runtime, previous, hostIPs: nodeIPs } = input;
+  const hostIPs = sortPodIps(nodeIPs, isIpv6(nodeIPs[0] ?? ""));
   const old = previous?.podIPs?.map(({ ip }) => ip) ?? [];
   let ips = sortPodIps(runtime.ips, isIpv6(hostIPs[0] ?? ""));
-  if (pod.spec.hostNetwork === true) ips = old.length >= hostIPs.length ? old : hostIPs.slice(0, 2);
+  if (pod.spec.hostNetwork === true) ips = hostNetworkIps(old, hostIPs);
   // A sandbox that has died has no address any more; the pod that ended still shows the one it had.
   else if (ips.length === 0 && !runtime.sandboxes.some(({ state }) => state === "ready")) ips = old;
   const [hostIP] = hostIPs;
@@ -165,4 +210,12 @@ function addressesOf(input: PodStatusInput): Pick<PodStatus, "hostIP" | "hostIPs
     ...(hostIP === undefined ? {} : { hostIP, hostIPs: hostIPs.map((ip) => ({ ip })) }),
     ...(podIP === undefined ? {} : { podIP, podIPs: ips.map((ip) => ({ ip })) }),
   };
+}
+
+/** Set once; only a second family that was missing is added. */
+function hostNetworkIps(old: readonly string[], hostIPs: readonly string[]): readonly string[] {
+  const [first] = old;
+  if (first === undefined) return hostIPs;
+  const second = hostIPs.find((ip) => isIpv6(ip) !== isIpv6(first));
+  return old.length === 1 && hostIPs.length === 2 && second !== undefined ? [first, second] : old;
 }

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** What a status may not do compared with the one before. Pure. kubelet: checkContainerStateTransition, updateLastTransitionTime (status_manager.go). */
+import { findCondition } from "./api-types.ts";
 import { isSidecar } from "@holdfast/core/pod";
 import type { Container, ContainerStatus, Pod, PodCondition, PodStatus } from "@holdfast/core/pod-types";
 import type { ContainerStatusLists } from "./compute-container-statuses.ts";
-import { wouldRestart } from "./compute-container-statuses.ts";
+import { DISRUPTION_TARGET, isKubeletCondition } from "./condition-owners.ts";
+import { RESTARTING_ALL } from "./compute-container-statuses.ts";
+import { hasRestartAllRule, wouldRestart } from "./compute-restart-rules.ts";
 
 /** Statuses that may follow, and the names of containers whose new status was refused. */
 export interface LegalStatuses extends ContainerStatusLists {
@@ -35,6 +38,7 @@ export function computeLegalStatuses(
       return old;
     });
   return {
+    ...statuses,
     init: keep(pod.spec.initContainers, statuses.init, previous?.initContainerStatuses),
     regular: keep(pod.spec.containers, statuses.regular, previous?.containerStatuses),
     refused,
@@ -44,28 +48,28 @@ export function computeLegalStatuses(
 function mayFollow(pod: Pod, container: Container, old: ContainerStatus, next: ContainerStatus): boolean {
   const ended = old.state.terminated;
   if (ended === undefined || next.state.terminated !== undefined || isSidecar(container)) return true;
+  if (ended.reason === RESTARTING_ALL || hasRestartAllRule(pod)) return true;
   return wouldRestart(pod, container, ended.exitCode);
 }
 
-/** `lastTransitionTime` moves only when a condition's status does. Conditions that are not ours are taken along. */
+/**
+ * `lastTransitionTime` moves only when a condition's status does. Conditions that are not ours are taken along: `others`, by default those of
+ * `previous`. A disruption stays for good.
+ */
 export function computeConditionTimes(
   conditions: readonly PodCondition[],
   previous: readonly PodCondition[] | undefined,
   now: string,
+  others: readonly PodCondition[] = previous ?? [],
 ): PodCondition[] {
   const timed = conditions.map((condition) => {
-    const old = previous?.find(({ type }) => type === condition.type);
+    const old = findCondition(previous, condition.type);
     const kept = old?.status === condition.status ? old.lastTransitionTime : undefined;
-    return { ...condition, lastTransitionTime: kept ?? now };
+    return { ...condition, lastTransitionTime: condition.lastTransitionTime ?? kept ?? now };
   });
-  const foreign = (previous ?? []).filter(({ type }) => !OWNED_CONDITIONS.has(type));
-  return [...foreign, ...timed];
+  const foreign = others.filter(({ type }) => !isKubeletCondition(type));
+  const disrupted =
+    findCondition(conditions, DISRUPTION_TARGET) ?? findCondition(previous, DISRUPTION_TARGET);
+  const kept = disrupted !== undefined && !timed.some(({ type }) => type === DISRUPTION_TARGET);
+  return [...foreign, ...(kept ? [disrupted] : []), ...timed];
 }
-
-const OWNED_CONDITIONS: ReadonlySet<string> = new Set([
-  "PodReadyToStartContainers",
-  "Initialized",
-  "Ready",
-  "ContainersReady",
-  "PodScheduled",
-]);

@@ -25,3 +25,15 @@ export interface PodStatusChange {
 /** A pod's status changed. Read `StatusManager.get` again. Never published when nothing but a time differs. */
 export const PodStatusChanged: EventType<PodStatusChange, "status/PodStatusChanged"> =
   defineEvent<PodStatusChange>()("status/PodStatusChanged");
+
+/** What `status/PodCordonChanged` carries. */
+export interface PodCordonChange {
+  readonly uid: string;
+  readonly cordoned: boolean;
+  /** Who did it: free text. */
+  readonly by: string;
+}
+
+/** A pod was taken out of traffic or let in again. Published before the status changes, and named as its cause. */
+export const PodCordonChanged: EventType<PodCordonChange, "status/PodCordonChanged"> =
+  defineEvent<PodCordonChange>()("status/PodCordonChanged");

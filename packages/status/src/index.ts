@@ -1,9 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 
 export { StatusManager } from "./status-manager.ts";
-export type { StatusManagerOptions, VersionedPodStatus } from "./status-manager.ts";
-export { PodStatusChanged } from "./events.ts";
-export type { PodStatusChange } from "./events.ts";
+export type { StatusManagerOptions, StatusObserver } from "./status-manager.ts";
+export type { VersionedPodStatus } from "./status-entries.ts";
+export { PodCordonChanged, PodStatusChanged } from "./events.ts";
+export type { PodCordonChange, PodStatusChange } from "./events.ts";
+export { findCondition } from "./api-types.ts";
+export type {
+  ApiContainer,
+  ApiContainerStatus,
+  ApiObjectMeta,
+  ApiPod,
+  ApiPodSpec,
+  ApiPodStatus,
+  ContainerRestartRule,
+  DetailedContainerRecord,
+  VolumeMountStatus,
+} from "./api-types.ts";
+export {
+  computeReadinessHold,
+  computeReadyCondition,
+  isUnreadyWhenTerminating,
+  needsReadinessReconcile,
+} from "./compute-readiness.ts";
+export type { Cordon, ReadinessHold } from "./compute-readiness.ts";
+export type { ResizeConditions, ResizeNews } from "./compute-resize-conditions.ts";
+export { computeTerminatedStatus, hasPodInitialized } from "./compute-terminated-status.ts";
+export { isKubeletCondition } from "./condition-owners.ts";
 export { apiStatus, generateApiPodStatus, sortPodIps } from "./compute-pod-status.ts";
 export type { GeneratedPodStatus, PodStatusInput } from "./compute-pod-status.ts";
 export {
@@ -17,10 +40,11 @@ export {
   computeContainerStatuses,
   LOST_EXIT_CODE,
   shouldContainerBeRestarted,
-  wouldRestart,
 } from "./compute-container-statuses.ts";
+export { computeRestartingAll, wouldRestart } from "./compute-restart-rules.ts";
 export type { ContainerStatusesInput, ContainerStatusLists } from "./compute-container-statuses.ts";
-export { computePodConditions, hasUsableSandbox } from "./compute-pod-conditions.ts";
+export { computeContainersReady, computePodConditions, hasUsableSandbox } from "./compute-pod-conditions.ts";
+export type { ConditionFacts } from "./compute-pod-conditions.ts";
 export { computeConditionTimes, computeLegalStatuses } from "./compute-transitions.ts";
 export type { LegalStatuses } from "./compute-transitions.ts";
 export {

@@ -2,61 +2,121 @@
 
 /** One form for equal statuses: order, length of messages; and the comparison that ignores times. Pure. kubelet: normalizeStatus, isPodStatusByKubeletEqual. */
 import { allContainers } from "@holdfast/core/pod";
-import type { ContainerStateStatus, ContainerStatus, Pod, PodStatus } from "@holdfast/core/pod-types";
+import type { ContainerStateStatus, Pod, PodCondition, PodStatus } from "@holdfast/core/pod-types";
+import type { ApiContainerStatus, ApiPodSpec, ApiPodStatus } from "./api-types.ts";
+import { isKubeletCondition } from "./condition-owners.ts";
+import { formatTime, parseTime } from "./status-time.ts";
 
 /** Bytes of all termination messages of a pod together. kubelet: MaxPodTerminationMessageLogLength. */
 export const MAX_TERMINATION_MESSAGES_BYTES = 12_288;
 
-/** Cuts termination messages to their share; regular containers by name, init containers in the order of the spec. */
-export function normalizePodStatus(pod: Pod, status: PodStatus): PodStatus {
-  const limit = Math.floor(MAX_TERMINATION_MESSAGES_BYTES / Math.max(allContainers(pod.spec).length, 1));
-  const cut = (one: ContainerStatus): ContainerStatus => ({
-    ...one,
-    state: cutMessage(one.state, limit),
-    lastState: cutMessage(one.lastState, limit),
-  });
-  const order = new Map(pod.spec.initContainers?.map(({ name }, index) => [name, index]));
+/** Cuts termination messages to their share, and times to whole seconds; regular and ephemeral containers by name, init containers in the order of the spec. */
+export function normalizePodStatus(pod: Pod, status: ApiPodStatus): ApiPodStatus {
+  const spec: ApiPodSpec = pod.spec;
+  const containers = allContainers(spec).length + (spec.ephemeralContainers?.length ?? 0);
+  const limit = Math.floor(MAX_TERMINATION_MESSAGES_BYTES / Math.max(containers, 1));
+  const cut = (one: ApiContainerStatus): ApiContainerStatus => {
+    const state = normalState(one.state, limit);
+    const lastState = normalState(one.lastState, limit);
+    return state === one.state && lastState === one.lastState ? one : { ...one, state, lastState };
+  };
+  const order = new Map(spec.initContainers?.map(({ name }, index) => [name, index]));
   const init = status.initContainerStatuses
     ?.map(cut)
     .sort((a, b) => (order.get(a.name) ?? 0) - (order.get(b.name) ?? 0));
-  const regular = status.containerStatuses
-    ?.map(cut)
-    .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  const regular = status.containerStatuses?.map(cut).sort(byName);
+  const ephemeral = status.ephemeralContainerStatuses?.map(cut).sort(byName);
   return {
     ...status,
+    ...(status.startTime === undefined ? {} : { startTime: wholeSeconds(status.startTime) }),
+    ...(status.conditions === undefined ? {} : { conditions: status.conditions.map(normalCondition) }),
     ...(init === undefined ? {} : { initContainerStatuses: init }),
     ...(regular === undefined ? {} : { containerStatuses: regular }),
+    ...(ephemeral === undefined ? {} : { ephemeralContainerStatuses: ephemeral }),
   };
 }
 
-/** Whether nothing changed that anybody would want to know: times of conditions do not count. */
+function byName(a: ApiContainerStatus, b: ApiContainerStatus): number {
+  return a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
+}
+
+/** What has no fraction stays as it is written. */
+function wholeSeconds(text: string): string {
+  if (!text.includes(".")) return text;
+  const wallMs = parseTime(text);
+  return wallMs === undefined ? text : formatTime(wallMs);
+}
+
+function normalCondition(condition: PodCondition): PodCondition {
+  const { lastTransitionTime } = condition;
+  return lastTransitionTime?.includes(".") === true
+    ? { ...condition, lastTransitionTime: wholeSeconds(lastTransitionTime) }
+    : condition;
+}
+
+/** Whether nothing changed that the node has a say in: times of conditions do not count, nor conditions and claims that others write. */
 export function equalPodStatus(a: PodStatus, b: PodStatus): boolean {
-  return comparable(a) === comparable(b);
+  if (a === b) return true;
+  const { conditions: ofA = [], ...restA } = withoutClaims(a);
+  const { conditions: ofB = [], ...restB } = withoutClaims(b);
+  const ours = ofA.filter(({ type }) => isKubeletCondition(type));
+  const theirs = new Map(ofB.filter(({ type }) => isKubeletCondition(type)).map((one) => [one.type, one]));
+  if (ours.length !== theirs.size) return false;
+  const same = ours.every((one) => {
+    const other = theirs.get(one.type);
+    return (
+      other?.status === one.status &&
+      (other.reason ?? "") === (one.reason ?? "") &&
+      (other.message ?? "") === (one.message ?? "")
+    );
+  });
+  return same && equalValues(restA, restB);
 }
 
-function comparable(status: PodStatus): string {
-  const conditions = (status.conditions ?? [])
-    .map(({ type, status: value, reason, message }) => [type, value, reason ?? "", message ?? ""])
-    .sort(([a = ""], [b = ""]) => (a < b ? -1 : a > b ? 1 : 0));
-  return JSON.stringify(sorted({ ...status, conditions }));
+function withoutClaims(status: ApiPodStatus): ApiPodStatus {
+  const {
+    resourceClaimStatuses: _claims,
+    extendedResourceClaimStatus: _extended,
+    nodeAllocatableResourceClaimStatuses: _allocatable,
+    nominatedNodeName: _nominated,
+    ...rest
+  } = status;
+  return rest;
 }
 
-/** The same value with the keys of its objects in order. */
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, inner]) => [key, sorted(inner)]),
-  );
+/** Whether two values of JSON are the same, whatever the order of their keys; a key without a value is no key. */
+export function equalValues(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
+  if (Array.isArray(a) || Array.isArray(b))
+    return (
+      Array.isArray(a) &&
+      Array.isArray(b) &&
+      a.length === b.length &&
+      a.every((one, index) => equalValues(one, b[index]))
+    );
+  const left = a as Readonly<Record<string, unknown>>;
+  const right = b as Readonly<Record<string, unknown>>;
+  for (const key in left) if (!equalValues(left[key], right[key])) return false;
+  for (const key in right) if (right[key] !== undefined && left[key] === undefined) return false;
+  return true;
 }
 
-function cutMessage(state: ContainerStateStatus, limit: number): ContainerStateStatus {
-  const message = state.terminated?.message;
-  if (state.terminated === undefined || message === undefined) return state;
-  const cut = cutBytes(message, limit);
-  return cut === message ? state : { terminated: { ...state.terminated, message: cut } };
+function normalState(state: ContainerStateStatus, limit: number): ContainerStateStatus {
+  if (state.running !== undefined) {
+    const startedAt = wholeSeconds(state.running.startedAt);
+    return startedAt === state.running.startedAt ? state : { running: { startedAt } };
+  }
+  if (state.terminated === undefined) return state;
+  const { message, startedAt, finishedAt } = state.terminated;
+  const normal = {
+    ...(message === undefined ? {} : { message: cutBytes(message, limit) }),
+    ...(startedAt === undefined ? {} : { startedAt: wholeSeconds(startedAt) }),
+    ...(finishedAt === undefined ? {} : { finishedAt: wholeSeconds(finishedAt) }),
+  };
+  const same =
+    normal.message === message && normal.startedAt === startedAt && normal.finishedAt === finishedAt;
+  return same ? state : { terminated: { ...state.terminated, ...normal } };
 }
 
 /** The longest beginning of `text` that has at most `limit` bytes in UTF-8 and ends with a whole character. */

@@ -1,29 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * The newest status of every pod. It owns the statuses and their versions; it reads the clock, the node's addresses and the probes' verdicts.
+ * The newest status of every pod. It owns the statuses and their versions, and who was taken out of traffic; it reads the clock, the node's addresses and the
+ * probes' verdicts.
  *
- * Invariants: one writer per pod, its worker; `startTime` and a terminal phase never change; `restartCount` never falls; a version grows and
- * an event is published only when something changed. Lost on a crash: nothing that matters: what the runtime cannot tell again (start, phase, restarts,
- * transition times) is in the checkpoint before the event is published. kubelet: status.Manager.
+ * Invariants: one writer per pod, its worker, but for readiness, which anybody may lower or give back; `startTime` and a terminal phase never change;
+ * `restartCount` never falls; a pod that is finished stays so; a version grows, an event is published and observers are told only when something changed.
+ * Lost on a crash: nothing that matters: what the runtime cannot tell again (start, phase, restarts, transition times, cordons) is in the checkpoint before
+ * the event is published. kubelet: status.Manager.
  */
 import { nullPublisher } from "@holdfast/bus";
 import type { Publisher } from "@holdfast/bus";
-import { clampedAge } from "@holdfast/core/clock";
 import type { Clock } from "@holdfast/core/clock";
 import { silentLogger } from "@holdfast/core/log";
 import type { Logger } from "@holdfast/core/log";
 import { noMetrics } from "@holdfast/core/metrics";
 import type { Counter, Metrics } from "@holdfast/core/metrics";
 import { formatPod } from "@holdfast/core/pod";
-import type { ContainerStatus, Pod, PodStatus } from "@holdfast/core/pod-types";
+import type { Pod, PodStatus } from "@holdfast/core/pod-types";
 import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
+import type { ApiPodStatus } from "./api-types.ts";
+import { findCondition } from "./api-types.ts";
 import { apiStatus, generateApiPodStatus } from "./compute-pod-status.ts";
-import { PodStatusChanged } from "./events.ts";
-import { equalPodStatus } from "./normalize-pod-status.ts";
+import type { Cordon } from "./compute-readiness.ts";
+import { resizeConditionsIn, resizeInProgress, resizePending } from "./compute-resize-conditions.ts";
+import type { ResizeConditions, ResizeNews } from "./compute-resize-conditions.ts";
+import {
+  computeContainerReadiness,
+  computeContainerStartup,
+  computeHeldReadiness,
+  computeResized,
+} from "./compute-status-edits.ts";
+import { computeTerminatedStatus } from "./compute-terminated-status.ts";
+import { PodCordonChanged, PodStatusChanged } from "./events.ts";
+import { equalPodStatus, normalizePodStatus } from "./normalize-pod-status.ts";
 import type { PodStatusOptions, PodStatusPort, ProbeVerdicts, StatusCheckpoint } from "./ports.ts";
-import { parseTime } from "./status-time.ts";
-import { parseStoredStatus, storedStatusSignature, storedStatusText } from "./stored-status.ts";
+import { StatusEntries } from "./status-entries.ts";
+import type { StatusEntry, VersionedPodStatus } from "./status-entries.ts";
+import { formatTime } from "./status-time.ts";
+import { TerminationCounter } from "./termination-counter.ts";
 
 /** How a {@link StatusManager} is made. */
 export interface StatusManagerOptions {
@@ -42,151 +57,274 @@ export interface StatusManagerOptions {
   readonly metrics?: Metrics;
 }
 
-/** A pod's status as {@link StatusManager.all} gives it. */
-export interface VersionedPodStatus {
-  readonly uid: string;
-  readonly namespace: string;
-  readonly name: string;
-  /** Grows by one with each change, from 1 at the agent's start. */
-  readonly version: number;
-  readonly status: PodStatus;
+/** Who is told of each change at once, in the same turn: the sync to a sink. Must not throw, and must not call back. */
+export interface StatusObserver {
+  changed(status: VersionedPodStatus): void;
+  /** The pod is gone from the node. `last` is what it said in the end; undefined when nothing was ever said in this process. */
+  removed(uid: string, last: VersionedPodStatus | undefined): void;
 }
-
-interface Entry extends VersionedPodStatus {
-  /** Monotonic milliseconds at which the pod started: for ages that no step of the wall clock can bend. */
-  readonly startedAt: number;
-}
-
-/** No pod is older: a stored start that says so was written by a clock that was wrong. Ten years. */
-const MAX_AGE_MS = 10 * 365 * 86_400_000;
 
 /** See the block above. Fills the status port of the pod workers. */
 export class StatusManager implements PodStatusPort {
   readonly #options: StatusManagerOptions;
   readonly #logger: Logger;
   readonly #publish: Publisher;
-  readonly #terminated: Counter;
-  readonly #dropped: Counter;
+  readonly #terminated: TerminationCounter;
   readonly #refused: Counter;
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries: StatusEntries;
+  readonly #observers = new Set<StatusObserver>();
 
   constructor(options: StatusManagerOptions) {
     this.#options = options;
     this.#logger = options.logger ?? silentLogger;
     this.#publish = options.publish ?? nullPublisher;
     const metrics = options.metrics ?? noMetrics;
-    this.#terminated = metrics.counter(
-      "kubelet_terminated_containers_total",
-      "Containers that terminated, by type, exit code and reason.",
-    );
+    this.#terminated = new TerminationCounter(metrics);
     this.#refused = metrics.counter(
       "holdfast_status_refused_transitions_total",
       "Container states that were refused because the container had ended for good.",
     );
-    this.#dropped = metrics.counter(
+    const dropped = metrics.counter(
       "holdfast_status_dropped_total",
       "Statuses dropped because there were too many pods.",
     );
+    this.#entries = new StatusEntries({
+      clock: options.clock,
+      checkpoint: options.checkpoint,
+      capacity: options.capacity ?? 4096,
+      logger: this.#logger,
+      onDropped: () => dropped.inc(),
+    });
   }
 
   /** Computes, keeps and returns the status. Publishes when it changed, and the first time in this process. */
   update(pod: Pod, runtime: RuntimePodStatus, options: PodStatusOptions): PodStatus {
     const { clock, hostIPs, probes, runtimeName } = this.#options;
-    const uid = pod.metadata.uid;
-    const entry = this.#entry(uid);
-    const previous = entry?.status ?? apiStatus(pod);
+    const { uid } = pod.metadata;
+    const entry = this.#entries.get(uid);
+    const resize = entry?.resize ?? resizeConditionsIn(apiStatus(pod)?.conditions);
+    const terminating = entry?.terminating === true || options.terminating === true;
     const { status, refused } = generateApiPodStatus({
       ...options,
+      terminating,
       pod,
       runtime,
-      previous,
+      previous: entry?.status ?? apiStatus(pod),
       now: clock.now(),
       hostIPs: hostIPs?.() ?? [],
       probes,
+      cordon: entry?.cordon,
+      resize,
       ...(runtimeName === undefined ? {} : { runtimeName }),
     });
     if (refused.length > 0) this.#noteRefused(pod, refused);
-    if (entry !== undefined && entry.version > 0 && equalPodStatus(entry.status, status)) return entry.status;
-    this.#countTerminated(previous, status);
-    const changed: Entry = {
-      uid,
-      namespace: pod.metadata.namespace,
-      name: pod.metadata.name,
-      version: (entry?.version ?? 0) + 1,
-      status,
-      startedAt: entry?.startedAt ?? this.#startedAt(status),
-    };
-    this.#keep(changed);
-    this.#store(changed, entry?.status);
-    this.#announce(changed, previous, options.causes);
-    return status;
+    return this.#set(pod, status, { causes: options.causes, terminating, resize });
   }
 
   /** The newest status, also of a pod that was last updated before the agent's restart. */
   get(uid: string): PodStatus | undefined {
-    return this.#entry(uid)?.status;
+    return this.#entries.get(uid)?.status;
   }
 
   /** All pods that were updated or asked for in this process. */
   all(): readonly VersionedPodStatus[] {
-    return [...this.#entries.values()];
+    return [...this.#entries.all()];
   }
 
   /** Milliseconds since the pod's `startTime`, never negative whatever the wall clock does: for activeDeadlineSeconds. */
   activeForMs(uid: string): number | undefined {
-    const entry = this.#entry(uid);
+    const entry = this.#entries.get(uid);
     return entry === undefined ? undefined : Math.max(this.#options.clock.monotonic() - entry.startedAt, 0);
   }
 
+  /**
+   * A readiness verdict, entered before the pod's next update. Nothing for a pod or a container that is not known. kubelet: SetContainerReadiness.
+   * `containerId` is the runtime's own.
+   */
+  setContainerReadiness(
+    uid: string,
+    containerId: string,
+    ready: boolean,
+    causes?: readonly number[],
+  ): PodStatus | undefined {
+    return this.#edit(uid, causes, (entry, pod) =>
+      computeContainerReadiness(pod, entry, containerId, ready, this.#now()),
+    );
+  }
+
+  /** A startup verdict. Readiness waits for the next update, as in the kubelet. kubelet: SetContainerStartup. */
+  setContainerStartup(
+    uid: string,
+    containerId: string,
+    started: boolean,
+    causes?: readonly number[],
+  ): PodStatus | undefined {
+    return this.#edit(uid, causes, (entry) => computeContainerStartup(entry.status, containerId, started));
+  }
+
+  /** The pod is on its way down: it is unready at once if its annotation says so. Harmless otherwise, and when called again. */
+  setTerminating(uid: string, causes?: readonly number[]): PodStatus | undefined {
+    const entry = this.#entries.get(uid);
+    if (entry?.pod === undefined) return undefined;
+    const next: StatusEntry = { ...entry, terminating: true };
+    const status = computeHeldReadiness(entry.pod, next, this.#now());
+    return this.#set(entry.pod, status, { causes, terminating: true });
+  }
+
+  /**
+   * Nothing of the pod is left on the node. Containers without an end get one, and the phase becomes a last one. What comes after changes no more that the pod is
+   * finished. kubelet: TerminatePod.
+   */
+  terminatePod(pod: Pod, causes?: readonly number[]): PodStatus {
+    const base = this.#entries.get(pod.metadata.uid)?.status ?? apiStatus(pod) ?? { phase: "Pending" };
+    const startTime = base.startTime ?? this.#now();
+    const status = normalizePodStatus(pod, computeTerminatedStatus(pod, { ...base, startTime }));
+    return this.#set(pod, status, { causes, finished: true, terminating: true });
+  }
+
+  /**
+   * Takes a pod out of traffic: Ready is False, reason `Cordoned`, until {@link uncordon}, over restarts of the agent too. The pod itself is not touched. `by` says
+   * who, for people. Undefined: no such pod.
+   */
+  cordon(uid: string, by: string): PodStatus | undefined {
+    const entry = this.#entries.get(uid);
+    if (entry === undefined || entry.cordon !== undefined) return entry?.status;
+    return this.#setCordon(entry, { by, at: this.#options.clock.now() }, by);
+  }
+
+  /** Lets it in again: Ready is what the containers and the gates say. Undefined: no such pod. */
+  uncordon(uid: string, by = ""): PodStatus | undefined {
+    const entry = this.#entries.get(uid);
+    if (entry?.cordon === undefined) return entry?.status;
+    return this.#setCordon(entry, undefined, by);
+  }
+
+  /** Who took the pod out of traffic, and when. */
+  cordonOf(uid: string): Cordon | undefined {
+    return this.#entries.get(uid)?.cordon;
+  }
+
+  /** A resize waits. kubelet: SetPodResizePendingCondition. */
+  setResizePending(uid: string, news: ResizeNews): PodStatus | undefined {
+    return this.#setResize(uid, (before) => resizePending(before, news, this.#now()));
+  }
+
+  /** A resize is under way. kubelet: SetPodResizeInProgressCondition. */
+  setResizeInProgress(uid: string, news: ResizeNews): PodStatus | undefined {
+    return this.#setResize(uid, (before) => resizeInProgress(before, news, this.#now()));
+  }
+
+  /** It waits no more, or is done. kubelet: ClearPodResizePendingCondition, ClearPodResizeInProgressCondition. */
+  clearResize(uid: string, which: keyof ResizeConditions): PodStatus | undefined {
+    return this.#setResize(uid, ({ [which]: _done, ...rest }) => rest);
+  }
+
+  /** Told of every change from now on, until disposed. For changes that came before, read {@link all}. */
+  observe(observer: StatusObserver): Disposable {
+    this.#observers.add(observer);
+    return { [Symbol.dispose]: () => void this.#observers.delete(observer) };
+  }
+
   remove(uid: string): void {
-    this.#entries.delete(uid);
-    this.#options.checkpoint?.delete(uid);
+    const last = this.#entries.get(uid);
+    this.#entries.remove(uid);
+    for (const observer of this.#observers)
+      observer.removed(uid, last === undefined || last.version === 0 ? undefined : last);
   }
 
   /** Forgets every pod that is not in `known`, also on the disk. Only to be called once all sources were heard. kubelet: RemoveOrphanedStatuses. */
   removeOrphanedStatuses(known: ReadonlySet<string>): void {
-    for (const uid of this.#entries.keys()) if (!known.has(uid)) this.remove(uid);
-    for (const [uid] of this.#options.checkpoint?.entries("") ?? []) if (!known.has(uid)) this.remove(uid);
+    for (const uid of this.#entries.uids()) if (!known.has(uid)) this.remove(uid);
   }
 
-  /** The entry in memory, else the one on the disk, which then has version 0. */
-  #entry(uid: string): Entry | undefined {
-    const known = this.#entries.get(uid);
-    if (known !== undefined) return known;
-    const text = this.#options.checkpoint?.get(uid);
-    if (text === undefined) return undefined;
-    const status = parseStoredStatus(text);
-    if (status === undefined) {
-      this.#logger.warn("stored pod status cannot be read and is forgotten", { podUid: uid });
-      this.#options.checkpoint?.delete(uid);
-      return undefined;
+  #now(): string {
+    return formatTime(this.#options.clock.now());
+  }
+
+  #edit(
+    uid: string,
+    causes: readonly number[] | undefined,
+    compute: (entry: StatusEntry, pod: Pod) => ApiPodStatus | undefined,
+  ): PodStatus | undefined {
+    const entry = this.#entries.get(uid);
+    if (entry?.pod === undefined) return undefined;
+    const status = compute(entry, entry.pod);
+    return status === undefined ? undefined : this.#set(entry.pod, status, { causes });
+  }
+
+  #setCordon(entry: StatusEntry, cordon: Cordon | undefined, by: string): PodStatus {
+    const { uid, pod } = entry;
+    const subject =
+      pod === undefined ? { podUid: uid } : { podUid: uid, pod: `${entry.namespace}/${entry.name}` };
+    const seq = this.#publish.publish(
+      PodCordonChanged,
+      { uid, cordoned: cordon !== undefined, by },
+      { subject },
+    );
+    const { cordon: _before, ...rest } = entry;
+    const next: StatusEntry = cordon === undefined ? rest : { ...rest, cordon };
+    // Before its first update nobody knows what else keeps it unready: it stays as it is until then.
+    const known = pod !== undefined || cordon !== undefined;
+    const status = known ? computeHeldReadiness(pod, next, this.#now()) : entry.status;
+    const kept: StatusEntry = { ...next, status: pod === undefined ? status : entry.status };
+    this.#entries.keep(kept, entry);
+    return pod === undefined ? status : this.#set(pod, status, { causes: [seq] });
+  }
+
+  #setResize(uid: string, change: (before: ResizeConditions) => ResizeConditions): PodStatus | undefined {
+    const entry = this.#entries.get(uid);
+    if (entry?.pod === undefined) return undefined;
+    const resize = change(entry.resize);
+    return this.#set(entry.pod, computeResized(entry.status, resize), { resize });
+  }
+
+  #set(
+    pod: Pod,
+    status: ApiPodStatus,
+    more: {
+      readonly causes?: readonly number[] | undefined;
+      readonly finished?: boolean;
+      readonly terminating?: boolean;
+      readonly resize?: ResizeConditions;
+    },
+  ): PodStatus {
+    const { uid, namespace, name } = pod.metadata;
+    const entry = this.#entries.get(uid);
+    const finished = entry?.finished === true || more.finished === true;
+    const same =
+      entry !== undefined &&
+      entry.version > 0 &&
+      entry.finished === finished &&
+      equalPodStatus(entry.status, status);
+    const next: StatusEntry = {
+      ...entry,
+      uid,
+      namespace,
+      name,
+      pod,
+      finished,
+      version: (entry?.version ?? 0) + (same ? 0 : 1),
+      status: same ? entry.status : status,
+      startedAt: entry?.startedAt ?? this.#entries.startedAt(status),
+      terminating: more.terminating ?? entry?.terminating ?? false,
+      resize: more.resize ?? entry?.resize ?? {},
+    };
+    if (same) {
+      this.#entries.hold(next);
+      return next.status;
     }
-    const entry = { uid, namespace: "", name: "", version: 0, status, startedAt: this.#startedAt(status) };
-    this.#keep(entry);
-    return entry;
+    this.#terminated.count(entry?.status ?? apiStatus(pod), status);
+    this.#entries.keep(next, entry);
+    this.#announce(next, entry?.status ?? apiStatus(pod), more.causes);
+    for (const observer of this.#observers) observer.changed(next);
+    return status;
   }
 
-  #startedAt(status: PodStatus): number {
-    const { clock } = this.#options;
-    return clock.monotonic() - clampedAge(clock, parseTime(status.startTime) ?? clock.now(), MAX_AGE_MS);
-  }
-
-  #keep(entry: Entry): void {
-    this.#entries.delete(entry.uid);
-    this.#entries.set(entry.uid, entry);
-    const oldest = this.#entries.keys().next().value;
-    if (this.#entries.size <= (this.#options.capacity ?? 4096) || oldest === undefined) return;
-    this.#entries.delete(oldest);
-    this.#dropped.inc();
-  }
-
-  #store(entry: Entry, before: PodStatus | undefined): void {
-    if (this.#options.checkpoint === undefined) return;
-    if (before !== undefined && storedStatusSignature(before) === storedStatusSignature(entry.status)) return;
-    this.#options.checkpoint.set(entry.uid, storedStatusText(entry.status));
-  }
-
-  #announce(entry: Entry, previous: PodStatus | undefined, causes: readonly number[] | undefined): void {
+  #announce(
+    entry: StatusEntry,
+    previous: PodStatus | undefined,
+    causes: readonly number[] | undefined,
+  ): void {
     const { uid, namespace, name, version, status } = entry;
     const statuses = [...(status.initContainerStatuses ?? []), ...(status.containerStatuses ?? [])];
     this.#publish.publish(
@@ -198,8 +336,7 @@ export class StatusManager implements PodStatusPort {
         version,
         phase: status.phase,
         previousPhase: previous?.phase,
-        ready:
-          status.conditions?.some(({ type, status: value }) => type === "Ready" && value === "True") ?? false,
+        ready: findCondition(status.conditions, "Ready")?.status === "True",
         reason: status.reason ?? "",
         restarts: statuses.reduce((sum, { restartCount }) => sum + restartCount, 0),
       },
@@ -214,30 +351,5 @@ export class StatusManager implements PodStatusPort {
       podUid: pod.metadata.uid,
       containers: refused,
     });
-  }
-
-  /** kubelet: recordContainerTermination. Once per end of a container; ends seen before the agent's restart were counted then. */
-  #countTerminated(previous: PodStatus | undefined, status: PodStatus): void {
-    const count = (
-      type: string,
-      news: readonly ContainerStatus[] | undefined,
-      olds: readonly ContainerStatus[] | undefined,
-    ): void => {
-      for (const { name, state } of news ?? []) {
-        if (state.terminated === undefined) continue;
-        const old = olds?.find((one) => one.name === name);
-        if (old?.state.terminated !== undefined) continue;
-        // Waiting to be started again and seen ended once more: the same end.
-        const id = state.terminated.containerID;
-        if (id !== undefined && old?.lastState.terminated?.containerID === id) continue;
-        this.#terminated.inc({
-          container_type: type,
-          exit_code: String(state.terminated.exitCode),
-          reason: state.terminated.reason ?? "",
-        });
-      }
-    };
-    count("init_container", status.initContainerStatuses, previous?.initContainerStatuses);
-    count("container", status.containerStatuses, previous?.containerStatuses);
   }
 }
