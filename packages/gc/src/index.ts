@@ -26,6 +26,25 @@ export type { ImageLayer } from "./image/layer-account.ts";
 export { matchesGlob, normalizeImageName } from "./image/image-names.ts";
 export type { ImageNames } from "./image/image-names.ts";
 
+export { ContainerGcManager } from "./container/container-gc-manager.ts";
+export type {
+  ContainerGcManagerOptions,
+  ContainerGcPassOptions,
+  ContainerGcResult,
+} from "./container/container-gc-manager.ts";
+export { planContainerGc } from "./container/plan-container-gc.ts";
+export type {
+  ContainerGcEntry,
+  ContainerGcFacts,
+  ContainerGcPlan,
+  ContainerRule,
+  GcContainer,
+  GcPodName,
+  GcSandbox,
+} from "./container/container-gc-facts.ts";
+export { DEFAULT_CONTAINER_GC_POLICY, resolveContainerGcPolicy } from "./container/container-gc-policy.ts";
+export type { ContainerGcPolicy } from "./container/container-gc-policy.ts";
+
 export { formatBytes } from "./format-bytes.ts";
 export { memoryCheckpoint } from "./memory-checkpoint.ts";
 export { readNodeFilesystem } from "./node/node-filesystem.ts";
