@@ -113,7 +113,10 @@ export function buildPodStatus({
     namespace,
     ips: current.length === 0 && !anyReady ? (cached?.ips ?? []) : current,
     sandboxes: sandboxes.map(({ record }) => record),
-    containers: containers.toSorted((a, b) => b.createdAt - a.createdAt || (a.id < b.id ? -1 : 1)),
+    // As the list's order: attempts first, since the wall clock may have been set back between two of them.
+    containers: containers.toSorted(
+      (a, b) => b.attempt - a.attempt || b.createdAt - a.createdAt || (a.id < b.id ? -1 : 1),
+    ),
   };
 }
 

@@ -117,15 +117,16 @@ export function groupByPod(
   return pods;
 }
 
-/** Sandboxes by attempt descending, then newest, then id; containers newest first, then id. */
+/**
+ * The highest attempt first, then the newest, then by id. Of two containers of one name the later has the higher attempt, also when the wall clock was
+ * set back between them, as the kubelet's order by creation time does not know.
+ */
 export function inOrder(items: readonly ListedItem[], kind: ListedItem["kind"]): ListedItem[] {
   return items
     .filter((item) => item.kind === kind)
     .sort(
       (a, b) =>
-        (kind === "sandbox" ? b.attempt - a.attempt : 0) ||
-        b.createdAt - a.createdAt ||
-        (a.id < b.id ? -1 : a.id > b.id ? 1 : 0),
+        b.attempt - a.attempt || b.createdAt - a.createdAt || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0),
     );
 }
 

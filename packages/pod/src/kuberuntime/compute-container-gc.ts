@@ -81,7 +81,7 @@ export function computeContainerGc(
 function deadGroups(all: readonly RuntimePodStatus[], createdBefore: number): DeadContainer[][] {
   const groups = new Map<string, DeadContainer[]>();
   for (const pod of all) {
-    for (const record of pod.containers.toSorted((a, b) => b.createdAt - a.createdAt)) {
+    for (const record of pod.containers.toSorted(newestFirst)) {
       if (record.state === "running" || record.exitUnconfirmed === true || record.createdAt > createdBefore)
         continue;
       const key = `${pod.uid}/${record.name}`;
@@ -91,6 +91,16 @@ function deadGroups(all: readonly RuntimePodStatus[], createdBefore: number): De
     }
   }
   return [...groups.values()];
+}
+
+interface Attempt {
+  readonly attempt: number;
+  readonly createdAt: number;
+}
+
+/** By attempt: the wall clock may have been set back between two of them. */
+function newestFirst(a: Attempt, b: Attempt): number {
+  return b.attempt - a.attempt || b.createdAt - a.createdAt;
 }
 
 /** Not ready, without a container, and not the newest of a pod that stays. */
@@ -103,7 +113,7 @@ function idleSandboxes(
     pod.containers.filter((record) => !removed.has(record)).map(({ sandboxId }) => sandboxId),
   );
   return pod.sandboxes
-    .toSorted((a, b) => b.createdAt - a.createdAt)
+    .toSorted(newestFirst)
     .slice(goes ? 0 : 1)
     .filter(({ id, state }) => state !== "ready" && !owners.has(id));
 }
