@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { JournalDatabase, JournalStatement, SqlValue } from "./ports.ts";
+
+const MAX_CACHED = 4096;
+
+/** A table of texts that are kept once and referred to by number. The memory is a cache of the file. */
+export class InternedTexts {
+  readonly #insert: JournalStatement;
+  readonly #find: JournalStatement<{ id: number }>;
+  readonly #mark: JournalStatement;
+  readonly #sweep: JournalStatement;
+  readonly #columns: (text: string) => readonly SqlValue[];
+  readonly #cache = new Map<string, { readonly id: number; segment: number }>();
+
+  /** `columns` are further ones of the table, computed when a text is first met. */
+  constructor(
+    db: JournalDatabase,
+    table: "journal_name" | "journal_subject",
+    columnNames: readonly string[] = [],
+    columns: (text: string) => readonly SqlValue[] = () => [],
+  ) {
+    const names = ["text", "last", ...columnNames];
+    this.#insert = db.prepare(
+      `INSERT OR IGNORE INTO ${table} (${names.join(", ")}) VALUES (${names.map(() => "?").join(", ")})`,
+    );
+    this.#find = db.prepare(`SELECT id FROM ${table} WHERE text = ?`);
+    this.#mark = db.prepare(`UPDATE ${table} SET last = ? WHERE id = ?`);
+    this.#sweep = db.prepare(`DELETE FROM ${table} WHERE last < ?`);
+    this.#columns = columns;
+  }
+
+  /** The number of `text`, made when there is none. `segment` is the first `seq` of the segment that is written. */
+  idOf(text: string, segment: number): number {
+    const known = this.#cache.get(text);
+    if (known !== undefined) {
+      if (known.segment !== segment) this.#mark.run(segment, known.id);
+      known.segment = segment;
+      return known.id;
+    }
+    const found = this.#find.get(text)?.id;
+    if (found === undefined) this.#insert.run(text, segment, ...this.#columns(text));
+    else this.#mark.run(segment, found);
+    const id = found ?? this.#find.get(text)?.id ?? 0;
+    const oldest = this.#cache.keys().next().value;
+    if (this.#cache.size >= MAX_CACHED && oldest !== undefined) this.#cache.delete(oldest);
+    this.#cache.set(text, { id, segment });
+    return id;
+  }
+
+  /** The number of a text that is known. */
+  find(text: string): number | undefined {
+    return this.#cache.get(text)?.id ?? this.#find.get(text)?.id;
+  }
+
+  /** Removes what no segment from `first` on has. */
+  sweep(first: number): void {
+    this.#sweep.run(first);
+    this.#cache.clear();
+  }
+
+  forget(): void {
+    this.#cache.clear();
+  }
+}

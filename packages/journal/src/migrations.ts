@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** The journal's tables as data, for whoever opens the file. */
+
+/** One step, in the shape that the store takes. */
+export interface JournalMigration {
+  readonly owner: string;
+  readonly version: number;
+  readonly sql: string;
+}
+
+/**
+ * Names (types, pods, images) and subjects are kept once and referred to by number: an event is some 100 bytes that way and not 300.
+ * `pod` 0 is the node. `segment` says which numbers were written when: age and `since` are found without an index on a clock that steps.
+ * `last` of a name or subject is a number of the last segment that has it: when that segment is trimmed, so is the name.
+ */
+export const JOURNAL_MIGRATIONS: readonly JournalMigration[] = [
+  {
+    owner: "journal",
+    version: 1,
+    sql: `
+      CREATE TABLE journal_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+      CREATE TABLE journal_name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE, last INTEGER NOT NULL) STRICT;
+      CREATE TABLE journal_subject (
+        id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE, last INTEGER NOT NULL,
+        pod_uid TEXT NOT NULL, container TEXT NOT NULL, container_id TEXT NOT NULL
+      ) STRICT;
+      CREATE TABLE event (
+        seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, monotonic INTEGER NOT NULL, type INTEGER NOT NULL, subject INTEGER NOT NULL,
+        pod INTEGER NOT NULL, image INTEGER, causes TEXT NOT NULL, data TEXT NOT NULL
+      ) STRICT;
+      CREATE INDEX event_by_pod ON event (pod);
+      CREATE INDEX event_by_type ON event (type);
+      CREATE INDEX event_by_image ON event (image) WHERE image IS NOT NULL;
+      CREATE TABLE segment (
+        first INTEGER PRIMARY KEY, last INTEGER NOT NULL, rows INTEGER NOT NULL, min_at INTEGER NOT NULL, max_at INTEGER NOT NULL
+      ) STRICT;
+      CREATE TABLE termination (
+        seq INTEGER PRIMARY KEY, pod TEXT NOT NULL, container TEXT NOT NULL, container_id TEXT NOT NULL UNIQUE, entry TEXT NOT NULL
+      ) STRICT;
+      CREATE INDEX termination_by_container ON termination (pod, container);
+    `,
+  },
+];

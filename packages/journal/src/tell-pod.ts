@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Pure: the story of a pod's containers, from the ledger and the pod's newest events. */
+import { formatAge } from "@holdfast/core/duration";
+import type { JournalEvent } from "./journal-event.ts";
+import { isRecord } from "./redact.ts";
+import type { Chapter, Story } from "./story.ts";
+import type { CauseClass, Termination } from "./termination.ts";
+
+/** What a story is made of. */
+export interface PodHistory {
+  /** `namespace/name`. */
+  readonly pod: string;
+  readonly container?: string | undefined;
+  /** Newest first. */
+  readonly terminations: readonly Termination[];
+  /** Of the pod, newest first. */
+  readonly events: readonly JournalEvent[];
+}
+
+/** What a cause is in a sentence about a container. */
+export const CAUSE_WORDS: Readonly<Record<CauseClass, string>> = {
+  Finished: "finished",
+  ApplicationError: "failed by itself",
+  LivenessProbe: "was stopped because its liveness probe failed",
+  StartupProbe: "was stopped because its startup probe failed",
+  GracePeriodExceeded: "was killed because it did not stop within its grace period",
+  MemoryLimit: "was killed by the kernel at its memory limit",
+  NodeOOM: "was killed by the kernel because the machine was out of memory",
+  Evicted: "was stopped because its pod was evicted",
+  SpecChanged: "was stopped because its definition changed",
+  DeviceLost: "ended after one of its devices was lost",
+  RuntimeOrReboot: "was lost by the runtime or to a reboot",
+  Outside: "was killed by someone outside Holdfast",
+  Removed: "was stopped with its pod",
+  DeadlineExceeded: "was stopped because the pod was active for too long",
+  PostStartHook: "was stopped because its postStart hook failed",
+};
+
+/** Undefined: nothing is known of the pod. */
+export function tellPod({ pod, container, terminations, events }: PodHistory): Story | undefined {
+  if (terminations.length === 0 && events.length === 0) return undefined;
+  const about = `pod ${pod}${container === undefined ? "" : `, container ${container}`}`;
+  const now = waitingChapters(events);
+  const ends = terminations.map((row) => endChapter(row, events));
+  const chapters = [...now, ...ends].toSorted((a, b) => b.seq - a.seq);
+  return { about, headline: headline(terminations, now), chapters };
+}
+
+function headline(terminations: readonly Termination[], waiting: readonly Chapter[]): string {
+  const [last] = terminations;
+  const [now] = waiting;
+  const first = now === undefined ? "" : `; now: ${now.title}`;
+  if (last === undefined) return now === undefined ? "no container of it has ended" : now.title;
+  const count = terminations.length;
+  const ends = count === 1 ? "1 end of a container is known" : `${count} ends of containers are known`;
+  return `${ends}; the last: ${last.container} ${CAUSE_WORDS[last.cause]}${first}`;
+}
+
+function endChapter(row: Termination, events: readonly JournalEvent[]): Chapter {
+  const how = [
+    row.exitCode === undefined ? "no exit code" : `exit code ${row.exitCode}`,
+    ...(row.signal === undefined ? [] : [row.signal]),
+  ].join(", ");
+  const ran = row.ranMs === undefined ? "" : ` after ${formatAge(row.ranMs)}`;
+  const count = row.restartCount === undefined ? "" : ` (start ${row.restartCount + 1})`;
+  const next = nextStart(row, events);
+  return {
+    at: row.at,
+    seq: row.seq,
+    title: `${row.container}${count} ${CAUSE_WORDS[row.cause]} (${how})${ran}`,
+    lines: [
+      `asked for by: ${row.askedBy}`,
+      ...row.evidence.map(({ text }) => text),
+      ...(row.log === undefined
+        ? []
+        : [`last lines: ${row.log.length} bytes at ${row.log.offset} of ${row.log.file}`]),
+      ...(next === undefined ? [] : [next]),
+    ],
+    termination: row,
+  };
+}
+
+/** When the container came up again, as far as the events go. */
+function nextStart(row: Termination, events: readonly JournalEvent[]): string | undefined {
+  const start = events.findLast(
+    ({ type, seq, subject }) =>
+      type === "pod/ContainerStarted" && seq > row.seq && subject.container === row.container,
+  );
+  return start === undefined ? undefined : `it was started again at ${new Date(start.at).toISOString()}`;
+}
+
+/** What stands in the way, by type of event. */
+const OBSTACLES: ReadonlySet<string> = new Set([
+  "pod/BackOff",
+  "pod/ContainerFailed",
+  "pod/PullFailed",
+  "pod/SandboxFailed",
+  "pod/SyncFailed",
+]);
+/** What ends an obstacle. */
+const PROGRESS: ReadonlySet<string> = new Set([
+  "pod/ContainerStarted",
+  "pleg/ContainerStarted",
+  "pod/PodTerminated",
+]);
+
+/** For each container (and for the pod) the newest obstacle that nothing has overcome. */
+function waitingChapters(events: readonly JournalEvent[]): readonly Chapter[] {
+  const decided = new Set<string>();
+  const chapters: Chapter[] = [];
+  for (const event of events) {
+    const key = event.subject.container ?? "";
+    if (decided.has(key)) continue;
+    if (PROGRESS.has(event.type)) {
+      decided.add(key);
+      // A container that runs has a sandbox, and its pod was synced.
+      decided.add("");
+    } else if (OBSTACLES.has(event.type)) {
+      decided.add(key);
+      chapters.push(obstacleChapter(event));
+    }
+  }
+  return chapters;
+}
+
+function obstacleChapter({ at, seq, type, subject, data }: JournalEvent): Chapter {
+  const payload = isRecord(data) ? data : {};
+  const message = typeof payload["message"] === "string" ? payload["message"] : "";
+  const waiting = payload["waiting"] ?? payload["reason"];
+  const reason = typeof waiting === "string" ? waiting : type.slice(type.indexOf("/") + 1);
+  const who = subject.container ?? "the pod";
+  const left = payload["remainingMs"] ?? payload["retryInMs"];
+  return {
+    at,
+    seq,
+    title: `${who} waits: ${reason}`,
+    lines: [
+      ...(message === "" ? [] : [message]),
+      ...(typeof left === "number" ? [`the next attempt came, or comes, ${formatAge(left)} later`] : []),
+    ],
+  };
+}
