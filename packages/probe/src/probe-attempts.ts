@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Makes a worker's attempts: a place first, then up to three tries, each within its time. kubelet: prober.runProbeWithRetries.
+ *
+ * Owns: the attempt under way, its place and its time. Invariants: at most one attempt at once; a place is given back exactly once; an
+ * attempt during which our own event loop stood still never counts as the target's silence.
+ */
+import type { Clock } from "@holdfast/core/clock";
+import type { ExecProber } from "./exec-prober.ts";
+import { isWorthRetrying, MAX_ATTEMPTS, proberError } from "./outcome.ts";
+import type { ProbeOutcome } from "./outcome.ts";
+import type { ProbeMetrics } from "./probe-metrics.ts";
+import type { PlaceGate, PlaceHolder } from "./place-gate.ts";
+import type { HandlerRun, ProbeHandlers } from "./ports.ts";
+import type { ProbeRequest } from "./build-probe-request.ts";
+import type { TimerEntry, TimerHeap } from "./timer-heap.ts";
+
+/** What all workers share to make attempts with. */
+export interface AttemptTools {
+  readonly clock: Pick<Clock, "monotonic">;
+  readonly timers: TimerHeap;
+  readonly handlers: ProbeHandlers;
+  /** Undefined without a runtime. */
+  readonly exec: ExecProber | undefined;
+  readonly execGate: PlaceGate;
+  readonly socketGate: PlaceGate;
+  readonly metrics: ProbeMetrics;
+}
+
+/** A timeout that comes this much late, or a loop that stood still for so long meanwhile, is no proof of silence; or a tenth of the timeout. */
+const STARVED_MS = 50;
+const STARVED_FRACTION = 0.1;
+
+/** See the top of the file. */
+export class ProbeAttempts implements PlaceHolder, TimerEntry {
+  readonly placeKey: string;
+  heapIndex = -1;
+  dueAt = 0;
+  readonly #tools: AttemptTools;
+  readonly #timeoutMs: number;
+  readonly #onOutcome: (outcome: ProbeOutcome) => void;
+  #request: ProbeRequest | undefined;
+  #gate: PlaceGate | undefined;
+  #held = false;
+  #run: HandlerRun | undefined;
+  #made = 0;
+  #askedAt = 0;
+  #startedAt = 0;
+  #stalledBefore = 0;
+  #starved = false;
+
+  constructor(
+    tools: AttemptTools,
+    podUid: string,
+    timeoutMs: number,
+    onOutcome: (outcome: ProbeOutcome) => void,
+  ) {
+    this.#tools = tools;
+    this.placeKey = podUid;
+    this.#timeoutMs = timeoutMs;
+    this.#onOutcome = onOutcome;
+  }
+
+  /** An attempt is under way, or waits for its place. */
+  get busy(): boolean {
+    return this.#request !== undefined;
+  }
+
+  /** Milliseconds since the first attempt began; without the wait for a place. */
+  get elapsedMs(): number {
+    return this.#tools.clock.monotonic() - this.#startedAt;
+  }
+
+  /** `askedAt`: when it was due. `onOutcome` is called once, possibly before this returns, unless `cancel` is. */
+  begin(request: ProbeRequest, askedAt: number): void {
+    this.#request = request;
+    this.#made = 0;
+    this.#askedAt = askedAt;
+    this.#gate = request.handler === "exec" ? this.#tools.execGate : this.#tools.socketGate;
+    if (request.handler === "none") {
+      this.#startedAt = this.#tools.clock.monotonic();
+      this.#finish(request.outcome);
+    } else if (this.#gate.take(this)) this.onPlace();
+  }
+
+  /** Gives up. Nothing is reported. */
+  cancel(): void {
+    if (this.#request === undefined) return;
+    this.#tools.timers.disarm(this);
+    this.#run?.cancel();
+    this.#gate?.leave(this);
+    this.#clear();
+  }
+
+  onPlace(): void {
+    this.#held = true;
+    this.#startedAt = this.#tools.clock.monotonic();
+    this.#tools.metrics.started(this.#startedAt - this.#askedAt);
+    this.#try();
+  }
+
+  /** Its time is up. */
+  onDue(lateMs: number): void {
+    const tolerated = Math.max(STARVED_MS, this.#timeoutMs * STARVED_FRACTION);
+    const stalled = this.#tools.timers.stalledMs - this.#stalledBefore;
+    this.#starved = lateMs > tolerated || stalled > tolerated;
+    this.#run?.expire();
+  }
+
+  #try(): void {
+    const request = this.#request;
+    if (request === undefined || request.handler === "none") return;
+    const { timers, clock, handlers, exec, metrics } = this.#tools;
+    this.#made += 1;
+    this.#starved = false;
+    this.#stalledBefore = timers.stalledMs;
+    metrics.attempt(request.handler);
+    if (request.handler !== "exec") {
+      // Late by a little at most: a hundredth of the timeout.
+      timers.arm(this, clock.monotonic() + this.#timeoutMs, this.#timeoutMs / 100);
+      this.#run = handlers.start(request, this.#onDone);
+    } else if (exec === undefined)
+      this.#finish(proberError("handler", "there is no runtime to run commands with"));
+    else this.#run = exec.start(request, this.#onDone);
+  }
+
+  readonly #onDone = (outcome: ProbeOutcome): void => {
+    this.#tools.timers.disarm(this);
+    this.#run = undefined;
+    const judged =
+      this.#starved && outcome.timedOut === true
+        ? proberError("starved", "the agent's own event loop stood still during the probe", "failure")
+        : outcome;
+    if (judged.error !== undefined && isWorthRetrying(judged.error.why) && this.#made < MAX_ATTEMPTS) {
+      this.#tools.metrics.proberError(judged.error.why);
+      this.#try();
+    } else this.#finish(judged);
+  };
+
+  #finish(outcome: ProbeOutcome): void {
+    if (outcome.error !== undefined) this.#tools.metrics.proberError(outcome.error.why);
+    this.#clear();
+    this.#onOutcome(outcome);
+  }
+
+  #clear(): void {
+    this.#request = undefined;
+    this.#run = undefined;
+    if (!this.#held) return;
+    this.#held = false;
+    this.#gate?.release(this.placeKey);
+  }
+}
