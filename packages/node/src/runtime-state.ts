@@ -62,10 +62,13 @@ export class RuntimeState implements Component {
   }
 
   /** Begins to ask; resolves after the first answer, good or bad. */
-  async start(_signal?: AbortSignal): Promise<void> {
+  async start(signal?: AbortSignal): Promise<void> {
     if (this.#running !== undefined) return;
-    const link = linkSignal();
+    const link = linkSignal(signal);
     await this.check(link.signal);
+    signal?.throwIfAborted();
+    // From here on only stop() ends it.
+    link[Symbol.dispose]();
     this.#running = { link, done: this.#loop(link.signal) };
   }
 

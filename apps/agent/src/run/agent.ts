@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { Bus } from "@holdfast/bus";
 import type { Clock } from "@holdfast/core/clock";
 import { errorText } from "@holdfast/core/errors";
-import { linkSignal, Supervisor } from "@holdfast/core/lifecycle";
+import { linkSignal, Supervisor, withDeadline } from "@holdfast/core/lifecycle";
 import type { Component, LinkedSignal } from "@holdfast/core/lifecycle";
 import type { Logger } from "@holdfast/core/log";
 import { MetricsRegistry } from "@holdfast/core/metrics";
@@ -39,6 +39,8 @@ export interface AgentOptions {
 }
 
 const RUNTIME_RETRY_MS = 1000;
+/** How long a stop waits for a start that was given up. */
+const START_OVER_MS = 2000;
 
 /** One agent on one node. */
 export class Agent {
@@ -50,6 +52,8 @@ export class Agent {
   #state: StateFolder | undefined;
   #runtime: CriClient | undefined;
   #stopping: Promise<void> | undefined;
+  /** What of the start is still under way. */
+  readonly #starting: Promise<unknown>[] = [];
   #fail: (error: Error) => void = () => {};
   /** Rejects when the agent cannot go on. */
   readonly done: Promise<never> = new Promise((_resolve, reject) => {
@@ -65,6 +69,17 @@ export class Agent {
 
   /** Resolves when the local API answers; pods follow when the runtime does. Rejects on what only a person can mend. */
   async start(): Promise<void> {
+    const starting = this.#start();
+    this.#starting.push(starting.catch(() => undefined));
+    try {
+      await starting;
+    } catch (error) {
+      // A stop in the midst of it is no failure.
+      if (!this.#life.signal.aborted) throw error;
+    }
+  }
+
+  async #start(): Promise<void> {
     const { config, clock } = this.#options;
     const logger = this.#logger;
     const host = this.#machine;
@@ -110,17 +125,19 @@ export class Agent {
       ...state.health().failures,
     ]);
     const reducer = host.reduceMemory(clock, () => bus.lastSeq);
-    await this.#supervisor.start([runtimeState, api, view, reducer]);
+    await this.#supervisor.start([runtimeState, api, view, reducer], this.#life.signal);
     logger.info("holdfast is up", {
       node: config.nodeName,
       instance: state.instanceId,
       runtime: config.runtimeEndpoint,
       manifests: config.staticPodPath,
     });
-    void this.#startPods(bus, runtime, runtimeState, metrics, view, state).catch((error: unknown) => {
-      if (this.#life.signal.aborted) return;
-      this.#fail(error as Error);
-    });
+    const startingPods = this.#startPods(bus, runtime, runtimeState, metrics, view, state);
+    this.#starting.push(
+      startingPods.catch((error: unknown) => {
+        if (!this.#life.signal.aborted) this.#fail(error as Error);
+      }),
+    );
   }
 
   /** Stops everything, in reverse. Containers go on. Idempotent. */
@@ -132,10 +149,21 @@ export class Agent {
   async #stop(): Promise<void> {
     this.#logger.info("holdfast stops; pods go on running");
     this.#life.abort(new Error("the agent stops"));
+    await this.#startIsOver();
     await this.#supervisor.stop();
     await this.#runtime?.close();
     this.#state?.[Symbol.dispose]();
     this.#logger.info("holdfast has stopped");
+  }
+
+  /** What starts after the stop would run on: the start is given up first. */
+  async #startIsOver(): Promise<void> {
+    try {
+      const over = Promise.all(this.#starting);
+      await withDeadline(this.#options.clock, START_OVER_MS, "giving up the start", over);
+    } catch (err) {
+      this.#logger.warn("the start was still under way at the stop", { err });
+    }
   }
 
   /** Everything that needs a runtime that answers. */
