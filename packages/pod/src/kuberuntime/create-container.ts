@@ -34,6 +34,8 @@ export interface CreateContainerRequest {
   readonly config: DeepPartial<ContainerConfig>;
   readonly sandboxConfig: DeepPartial<PodSandboxConfig>;
   readonly signal: AbortSignal;
+  /** A dead left-over is about to be removed: what bears its id goes too. */
+  readonly onLeftOver: (containerId: string) => Promise<void>;
 }
 
 /** A container that exists. */
@@ -69,6 +71,7 @@ export async function createOrAdopt(
         return { containerId: left.id, adopted: true, running: left.state === CONTAINER_RUNNING };
     }
     if (!isNameTaken(error) || left.state === ContainerState.CONTAINER_RUNNING) throw error;
+    await request.onLeftOver(left.id);
     await deps.runtime.removeContainer({ containerId: left.id }, { signal });
     return create();
   }

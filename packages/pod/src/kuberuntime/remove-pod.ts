@@ -31,16 +31,16 @@ export async function removePod(
   const covered = new Set<string>();
   for (const { id, state } of status.sandboxes) {
     const inside = status.containers.filter(({ sandboxId }) => sandboxId === id);
-    for (const { id: containerId, name } of inside)
+    for (const container of inside) {
+      const { id: containerId, name } = container;
       recorder.emit(ContainerRemoving, { containerId }, { container: name, containerId });
+      // Before the call: if it happens and nobody hears of it, nobody knows the container's id any more, which is in the link's name.
+      if (!options.keepLogs) await attempt(() => deps.files.removeLink(status, container));
+    }
     const removed = await attempt(() =>
       removeSandbox(deps, id, recorder, { stopped: state === "notready", signal: options.signal }),
     );
-    if (!removed) continue;
-    for (const container of inside) {
-      covered.add(container.id);
-      if (!options.keepLogs) await attempt(() => deps.files.removeLink(status, container));
-    }
+    if (removed) for (const { id: containerId } of inside) covered.add(containerId);
   }
   for (const record of status.containers)
     if (!covered.has(record.id)) await attempt(() => removeContainer(deps, status, record, recorder));

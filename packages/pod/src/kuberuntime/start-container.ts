@@ -183,6 +183,8 @@ async function create(
       config,
       sandboxConfig,
       signal,
+      // Its log goes on: the successor has the same number.
+      onLeftOver: (id) => deps.files.removeLink(pod.metadata, { name: container.name, id }),
     });
     const { containerId, adopted } = created;
     const after = recorder.emit(
