@@ -37,3 +37,15 @@ export interface PodCordonChange {
 /** A pod was taken out of traffic or let in again. Published before the status changes, and named as its cause. */
 export const PodCordonChanged: EventType<PodCordonChange, "status/PodCordonChanged"> =
   defineEvent<PodCordonChange>()("status/PodCordonChanged");
+
+/** What `status/StatusSinkChanged` carries. */
+export interface StatusSinkChange {
+  readonly sink: string;
+  readonly reachable: boolean;
+  /** The last failure; "" when it is back. */
+  readonly message: string;
+}
+
+/** Statuses reach their sink no more, or again. */
+export const StatusSinkChanged: EventType<StatusSinkChange, "status/StatusSinkChanged"> =
+  defineEvent<StatusSinkChange>()("status/StatusSinkChanged");

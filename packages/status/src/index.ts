@@ -3,8 +3,8 @@
 export { StatusManager } from "./status-manager.ts";
 export type { StatusManagerOptions, StatusObserver } from "./status-manager.ts";
 export type { VersionedPodStatus } from "./status-entries.ts";
-export { PodCordonChanged, PodStatusChanged } from "./events.ts";
-export type { PodCordonChange, PodStatusChange } from "./events.ts";
+export { PodCordonChanged, PodStatusChanged, StatusSinkChanged } from "./events.ts";
+export type { PodCordonChange, PodStatusChange, StatusSinkChange } from "./events.ts";
 export { findCondition } from "./api-types.ts";
 export type {
   ApiContainer,
@@ -62,3 +62,10 @@ export type {
   StatusCheckpoint,
   WaitingReason,
 } from "./ports.ts";
+export { computeApiPod } from "./compute-api-pod.ts";
+export type { ApiPodExtras } from "./compute-api-pod.ts";
+export { LocalStatusSink } from "./local-status-sink.ts";
+export { StatusSync } from "./sync/status-sync.ts";
+export type { StatusSyncOptions } from "./sync/options.ts";
+export { StatusSinkError } from "./sync/ports.ts";
+export type { StatusSink, StatusUpdate, StatusWriteOutcome } from "./sync/ports.ts";

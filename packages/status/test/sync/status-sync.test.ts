@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: Apache-2.0
+import { HoldfastError } from "@holdfast/core/errors";
+import { StatusManager, StatusSinkError, StatusSync } from "@holdfast/status";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { options, pod, runtime } from "../builders.ts";
+import { rig, TestSink } from "./sink-rig.ts";
+
+const HOUR = 3_600_000;
+const down = () => new StatusSinkError("TEST_DOWN", "retryable", "connection refused", { scope: "sink" });
+const broken = () => new HoldfastError("TEST_500", "retryable", "internal error");
+const uids = (count: number): string[] => Array.from({ length: count }, (_, index) => `pod-${index}`);
+
+describe("order and coalescing", () => {
+  test("what was there before it started is written; pods that only the disk knows wait for their worker", async () => {
+    const { clock, runs, sink, sync, manager } = rig();
+    runs("a");
+    await sync.start();
+    await clock.advance(10);
+    expect([...sink.last.keys()]).toEqual(["a"]);
+    expect(sync.isSettled()).toBe(true);
+    await sync.stop();
+    const stored = new StatusManager({
+      clock,
+      checkpoint: {
+        get: () =>
+          JSON.stringify({ format: 1, status: { phase: "Running", startTime: "2026-01-01T00:00:00Z" } }),
+        set: () => {},
+        delete: () => {},
+        entries: () => [],
+      },
+    });
+    stored.get("uid-1");
+    const other = new TestSink(clock);
+    await using second = new StatusSync({ clock, source: stored, sink: other });
+    await second.start();
+    await clock.advance(100);
+    expect([other.calls, manager.all().length]).toEqual([0, 1]);
+    stored.update(pod("Always"), runtime([]), options());
+    await clock.advance(100);
+    expect(other.calls).toBe(1);
+  });
+
+  // kubelet: TestStaleUpdates
+  test("of several changes while one is written only the newest follows; nothing more when all is written", async () => {
+    const { clock, created, moves, runs, sink, sync, metrics } = rig();
+    await sync.start();
+    created("a");
+    await clock.settle();
+    moves("a", "one");
+    moves("a", "two");
+    runs("a");
+    await clock.advance(100);
+    expect(sink.had.map(({ version, status }) => [version, status.phase])).toEqual([
+      [1, "Pending"],
+      [4, "Running"],
+    ]);
+    expect([sync.isSettled(), clock.waiting]).toEqual([true, 0]);
+    expect(metrics.value("kubelet_pod_status_sync_duration_seconds")).toBe(2);
+    expect(metrics.value("holdfast_status_sync_pending")).toBe(0);
+    await sync.stop();
+  });
+
+  test("pods in parallel, but not too many", async () => {
+    const { clock, runs, sink, sync } = rig({ parallel: 4 });
+    await sync.start();
+    for (const uid of uids(20)) runs(uid);
+    await clock.advance(25);
+    expect([sink.most, sink.last.size]).toEqual([4, 20]);
+    await sync.stop();
+  });
+
+  test("first ready and ended go before what is only for people, which is not starved", async () => {
+    const { clock, created, failed, moves, runs, sink, sync } = rig({ parallel: 1 });
+    await sync.start();
+    for (const uid of uids(30)) created(uid);
+    await clock.advance(200);
+    sink.had.length = 0;
+    for (const uid of uids(20)) moves(uid, "slow");
+    for (let index = 20; index < 30; index++)
+      if (index % 2 === 0) runs(`pod-${index}`);
+      else failed(`pod-${index}`, 1);
+    await clock.advance(60);
+    const order = sink.had.map(({ uid }) => Number(uid.slice(4)));
+    // The first had begun before the others came; after seven urgent ones one other has its turn.
+    expect(order.slice(0, 12)).toEqual([0, 20, 21, 22, 23, 24, 25, 26, 1, 27, 28, 29]);
+    await sync.stop();
+  });
+});
+
+describe("failures", () => {
+  test("one pod's failures are retried with growing distance and hold nobody else up", async () => {
+    const { clock, runs, sink, sync, metrics } = rig();
+    const tries: number[] = [];
+    sink.answer = async ({ uid }) => {
+      if (uid !== "bad" || tries.push(clock.monotonic()) > 5) return "written";
+      throw broken();
+    };
+    await sync.start();
+    for (const uid of ["bad", "a", "b"]) runs(uid);
+    await clock.advance(10);
+    expect(sink.last.size).toBe(2);
+    await clock.advance(20_000);
+    expect(tries.slice(1).map((at, index) => at - (tries[index] ?? 0))).toEqual([205, 405, 805, 1605, 3205]);
+    expect([sync.isSettled(), clock.waiting]).toEqual([true, 0]);
+    expect(metrics.value("holdfast_status_sync_writes_total", { outcome: "failed" })).toBe(5);
+    await sync.stop();
+  });
+
+  test("a change while it rests is carried by the retry", async () => {
+    const { clock, created, runs, sink, sync } = rig();
+    let first = true;
+    sink.answer = async () => {
+      if (!first) return "written";
+      first = false;
+      throw broken();
+    };
+    await sync.start();
+    created("a");
+    await clock.advance(10);
+    runs("a");
+    await clock.advance(10);
+    expect(sink.calls).toBe(1);
+    await clock.advance(1000);
+    expect([sink.calls, sink.last.get("a")?.status.phase]).toEqual([2, "Running"]);
+    await sync.stop();
+  });
+
+  test("a sink that hangs is given up on, and the pod written again; one that ignores the signal too", async () => {
+    const { clock, runs, sink, sync } = rig({ deadlineMs: 1000 });
+    let hung = 0;
+    sink.answer = (_update, signal) =>
+      hung++ < 2
+        ? new Promise((resolve, reject) => {
+            if (hung === 1) signal.addEventListener("abort", () => reject(signal.reason as Error));
+            void resolve;
+          })
+        : Promise.resolve("written");
+    await sync.start();
+    runs("a");
+    runs("b");
+    await clock.advance(1100);
+    expect(sink.last.size).toBe(0);
+    await clock.advance(1000);
+    // "b" never came back from the first one, which this sink takes for a second at once.
+    expect([...sink.last.keys()]).toEqual(["a"]);
+    await sync.stop();
+    expect(clock.waiting).toBe(0);
+  });
+
+  test("what the sink refuses is not tried again until it changes, or a minute has passed", async () => {
+    const { clock, created, runs, sink, sync, manager, metrics } = rig();
+    sink.answer = async ({ status }) => {
+      if (status.phase === "Running") return "written";
+      throw new HoldfastError("TEST_422", "bad-input", "invalid");
+    };
+    await sync.start();
+    created("a");
+    created("b");
+    created("c");
+    await clock.advance(30_000);
+    expect(sink.calls).toBe(3);
+    runs("a");
+    await clock.advance(10);
+    expect([sink.calls, sink.last.has("a")]).toEqual([4, true]);
+    manager.remove("c");
+    expect(metrics.value("holdfast_status_sync_lost_total")).toBe(1);
+    await clock.advance(30_000);
+    expect(sink.calls).toBe(5);
+    await sync.stop();
+    expect(clock.waiting).toBe(0);
+  });
+
+  test("a wait that the sink asks for is kept, within reason", async () => {
+    const { clock, runs, sink, sync } = rig();
+    const tries: number[] = [];
+    sink.answer = async () => {
+      tries.push(clock.monotonic());
+      if (tries.length === 3) return "written";
+      const retryAfterMs = tries.length === 1 ? 30_000 : 1e12;
+      throw new StatusSinkError("TEST_429", "retryable", "slow down", { scope: "sink", retryAfterMs });
+    };
+    await sync.start();
+    runs("a");
+    await clock.advance(400_000);
+    expect(tries).toEqual([5, 30_010, 330_015]);
+    await sync.stop();
+  });
+});
+
+describe("outage", () => {
+  test("an hour without the sink: one try at a time, nothing lost, bounded, and all written soon after", async () => {
+    const { clock, created, failed, manager, outages, podOf, runs, sink, sync, metrics } = rig();
+    await sync.start();
+    const pods = uids(200);
+    for (const uid of pods) created(uid);
+    await clock.advance(1000);
+    sink.answer = async () => {
+      throw down();
+    };
+    sink.calls = 0;
+    for (let minute = 0; minute < 60; minute++) {
+      for (const [index, uid] of pods.entries()) {
+        if (index % 60 === minute) runs(uid);
+        if (index % 60 === minute && index >= 100) failed(uid, 1);
+      }
+      // Every minute a pod comes, ends and goes from the node.
+      runs(`gone-${minute}`);
+      manager.terminatePod(podOf(`gone-${minute}`));
+      manager.remove(`gone-${minute}`);
+      await clock.advance(60_000);
+    }
+    expect(sink.calls).toBeLessThan(8 + HOUR / 10_000 + 20);
+    expect(sync.health().failures).toEqual([
+      "pod statuses have not reached test for 3600 s: connection refused",
+    ]);
+    expect(sync.snapshot()).toMatchObject({ pods: 260, pending: 260, down: true });
+    sink.answer = async () => "written";
+    sink.had.length = 0;
+    await clock.advance(15_000);
+    expect([sync.isSettled(), sync.health().failures, clock.waiting]).toEqual([true, [], 0]);
+    // Each pod once, with its last state.
+    expect(sink.had.length).toBe(260);
+    for (const one of manager.all()) expect(sink.last.get(one.uid)?.version).toBe(one.version);
+    for (let minute = 0; minute < 60; minute++)
+      expect(sink.last.get(`gone-${minute}`)).toMatchObject({ finished: true, status: { phase: "Failed" } });
+    expect([sink.forgotten.length, sync.snapshot().pods]).toEqual([60, 200]);
+    expect(metrics.value("holdfast_status_sync_lost_total")).toBe(0);
+    expect([outages.take(), outages.take(), outages.take()]).toMatchObject([
+      { data: { sink: "test", reachable: false, message: "connection refused" } },
+      { data: { sink: "test", reachable: true } },
+      undefined,
+    ]);
+    await sync.stop();
+  });
+
+  test("many pods that fail each for itself are an outage too; one good answer ends it for all", async () => {
+    const { clock, runs, sink, sync } = rig();
+    sink.answer = async () => {
+      throw broken();
+    };
+    await sync.start();
+    for (const uid of uids(100)) runs(uid);
+    await clock.advance(30_000);
+    expect(sync.snapshot().down).toBe(true);
+    expect(sink.calls).toBeLessThan(40);
+    sink.answer = async () => "written";
+    await clock.advance(11_000);
+    expect([sink.last.size, sync.isSettled()]).toEqual([100, true]);
+    await sync.stop();
+  });
+
+  test("pods beyond the capacity: those that are gone from the node go first, and are counted", async () => {
+    const { clock, manager, runs, sink, sync, metrics } = rig({ capacity: 3 });
+    sink.answer = async () => {
+      throw down();
+    };
+    await sync.start();
+    for (const uid of ["a", "b", "c"]) runs(uid);
+    await clock.advance(1000);
+    manager.remove("b");
+    runs("d");
+    expect(metrics.value("holdfast_status_sync_lost_total")).toBe(1);
+    sink.answer = async () => "written";
+    await clock.advance(11_000);
+    expect([[...sink.last.keys()].sort(), sink.forgotten]).toEqual([["a", "c", "d"], ["b"]]);
+    await sync.stop();
+  });
+});
+
+describe("pods that come and go", () => {
+  test("a pod is forgotten after its last state; one that is not there is no failure", async () => {
+    const { clock, failed, manager, runs, sink, sync } = rig();
+    await sync.start();
+    runs("a");
+    await clock.advance(10);
+    failed("a", 3);
+    manager.remove("a");
+    expect(sink.forgotten).toEqual([]);
+    await clock.advance(10);
+    expect([sink.last.get("a")?.status.phase, sink.last.get("a")?.removed, sink.forgotten]).toEqual([
+      "Failed",
+      false,
+      ["a"],
+    ]);
+    sink.answer = async () => {
+      throw new HoldfastError("TEST_404", "not-found", "no such pod");
+    };
+    runs("b");
+    await clock.advance(10);
+    expect([sync.isSettled(), sync.snapshot().down]).toEqual([true, false]);
+    manager.remove("b");
+    expect(sync.snapshot().pods).toBe(0);
+    // The same pod again: a static pod whose manifest came back.
+    sink.answer = async () => "written";
+    runs("a");
+    await clock.advance(10);
+    expect(sink.last.get("a")?.status.phase).toBe("Running");
+    await sync.stop();
+  });
+
+  // kubelet: TestStaticPod
+  test("a pod that the sink waits for is looked at every ten seconds, and at once when it is told", async () => {
+    const { clock, manager, runs, sink, sync } = rig();
+    sink.answer = async () => "waiting";
+    await sync.start();
+    runs("a");
+    await clock.advance(10);
+    expect([sink.calls, sync.isSettled()]).toEqual([1, true]);
+    await clock.advance(20_100);
+    expect(sink.calls).toBe(3);
+    sink.answer = async () => "written";
+    sync.wake("a");
+    await clock.advance(10);
+    expect([sink.last.size, sync.snapshot().pending]).toEqual([1, 0]);
+    await clock.advance(20_000);
+    expect([sink.calls, clock.waiting]).toEqual([4, 0]);
+    sink.answer = async () => "waiting";
+    runs("b");
+    await clock.advance(10);
+    manager.remove("b");
+    expect([sync.snapshot().pods, sink.forgotten]).toEqual([1, ["b"]]);
+    await sync.stop();
+  });
+
+  // kubelet: TestReconcilePodStatus
+  test("what somebody else has changed is written again", async () => {
+    const { clock, runs, sink, sync } = rig();
+    const changed = new Set<string>();
+    Object.assign(sink, { differs: ({ uid }: { uid: string }) => changed.delete(uid) });
+    await sync.start();
+    runs("a");
+    runs("b");
+    await clock.advance(10_100);
+    expect(sink.calls).toBe(2);
+    changed.add("a");
+    await clock.advance(10_100);
+    expect(sink.had.map(({ uid }) => uid)).toEqual(["a", "b", "a"]);
+    changed.add("b");
+    sync.wake("b");
+    await clock.advance(10);
+    expect(sink.calls).toBe(4);
+    await sync.stop();
+    expect(clock.waiting).toBe(0);
+  });
+});
+
+describe("life", () => {
+  test("stopped twice, before the start, in the middle of a write; nothing is left behind", async () => {
+    const { clock, runs, sink, sync } = rig();
+    await sync.start();
+    await sync.start();
+    runs("a");
+    await clock.settle();
+    await Promise.all([sync.stop(), sync.stop()]);
+    expect([sink.had.length, clock.waiting]).toEqual([0, 0]);
+    runs("b");
+    await clock.advance(1000);
+    expect(sink.calls).toBe(1);
+    const never = rig();
+    await never.sync.stop();
+    await never.sync.start();
+    never.runs("a");
+    await never.clock.advance(1000);
+    expect(never.sink.calls).toBe(0);
+  });
+
+  test("whoever waits until all is written is told, or gives up", async () => {
+    const { clock, runs, sync } = rig();
+    await sync.start();
+    await sync.whenSettled();
+    runs("a");
+    const settled = sync.whenSettled().then(() => "settled");
+    const given = new AbortController();
+    const gaveUp = sync.whenSettled(given.signal).catch(() => "gave up");
+    given.abort();
+    expect(await gaveUp).toBe("gave up");
+    await clock.advance(10);
+    expect(await settled).toBe("settled");
+    await sync.stop();
+  });
+});
+
+test("whatever happens in whatever order, in the end the sink has the last state of every pod, and never an older one after a newer", async () => {
+  const names = ["a", "b", "c", "d"];
+  const step = fc.oneof(
+    fc.record({
+      do: fc.constantFrom("created", "runs", "removed"),
+      uid: fc.constantFrom(...names),
+      ms: fc.nat(30),
+    }),
+    fc.record({
+      do: fc.constantFrom("down", "broken", "up", "gone"),
+      uid: fc.constant(""),
+      ms: fc.nat(3000),
+    }),
+  );
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(step, { maxLength: 40 }),
+      fc.integer({ min: 1, max: 3 }),
+      async (steps, parallel) => {
+        const { clock, created, manager, runs, sink, sync, metrics } = rig({ parallel, deadlineMs: 1000 });
+        await sync.start();
+        const lives = new Map<string, number>();
+        for (const one of steps) {
+          if (one.do === "created") created(one.uid);
+          else if (one.do === "runs") runs(one.uid);
+          else if (one.do === "removed") {
+            lives.set(one.uid, sink.had.length);
+            manager.remove(one.uid);
+          } else if (one.do === "up") sink.answer = async () => "written";
+          else
+            sink.answer = async () => {
+              throw one.do === "down"
+                ? down()
+                : one.do === "broken"
+                  ? broken()
+                  : new HoldfastError("T", "deadline", "late");
+            };
+          await clock.advance(one.ms);
+        }
+        sink.answer = async () => "written";
+        await clock.advance(60_000);
+        expect(sync.isSettled()).toBe(true);
+        for (const { uid, status } of manager.all()) expect(sink.last.get(uid)?.status).toEqual(status);
+        expect(metrics.value("holdfast_status_sync_lost_total")).toBe(0);
+        expect([sync.snapshot().pods, clock.waiting]).toEqual([manager.all().length, 0]);
+        for (const uid of names) {
+          const versions = sink.had
+            .slice(lives.get(uid) ?? 0)
+            .filter((one) => one.uid === uid && !one.removed);
+          const seen = versions.map(({ version }) => version);
+          expect(new Set(seen).size).toBe(seen.length);
+        }
+        await sync.stop();
+      },
+    ),
+    { numRuns: 60 },
+  );
+});
