@@ -215,6 +215,8 @@ export class Journal implements Component {
     const events = subscription[Symbol.asyncIterator]();
     let retryMs = FIRST_RETRY_MS;
     while (!signal.aborted) {
+      // What is there is taken at once: a reader's flush must not miss an event that is on its way here.
+      this.#fill();
       if (this.#pending.length === 0) {
         const next = await events.next();
         if (next.done === true) return;

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+import { formatStory } from "@holdfast/journal";
+import type { CauseClass, Termination } from "@holdfast/journal";
+import type { ContainerRecord } from "@holdfast/core/runtime-status";
+import { expect, test } from "vitest";
+import { ABOUT, Bench, ID, POD, UID } from "./builders.ts";
+
+const pod = { podUid: UID, pod: POD };
+const text = { eventType: "Normal", reason: "Killing" };
+
+function record(overrides: Partial<ContainerRecord>): ContainerRecord {
+  return {
+    id: ID,
+    name: "web",
+    sandboxId: "s",
+    state: "exited",
+    attempt: 0,
+    createdAt: 1,
+    startedAt: 1000,
+    finishedAt: 61_000,
+    exitCode: 137,
+    reason: "Error",
+    message: "",
+    image: "i",
+    imageRef: "r",
+    hash: "h",
+    restartCount: 0,
+    ...overrides,
+  };
+}
+
+const causes = (rows: readonly Termination[]): CauseClass[] => rows.map(({ cause }) => cause);
+
+test("the ends of a container, newest first, with pods of other UIDs and the same name", async () => {
+  await using bench = new Bench();
+  const { journal } = bench;
+  await journal.start();
+  const about = (life: number, uid = UID): typeof ABOUT => ({
+    ...ABOUT,
+    podUid: uid,
+    containerId: `id-${life}`,
+  });
+  bench.starts(0, about(0));
+  bench.dies(1, about(0));
+  bench.starts(1, about(1));
+  journal.flush();
+  const kill = {
+    ...text,
+    message: "Container web failed liveness probe, will be restarted",
+    killReason: "LivenessProbe",
+  };
+  const failed = { probe: "liveness", result: "failure", message: "Liveness probe failed: refused" };
+  const seq = bench.publish("probe/ResultChanged", failed, about(1));
+  bench.publish("pod/ContainerKilling", { ...kill, gracePeriodSeconds: 30 }, about(1), [seq]);
+  bench.dies(143, about(1));
+  bench.starts(2, about(2));
+  bench.publish("pod/PodRemoved", { source: "file" }, pod);
+  bench.publish("pod/PodAdded", { source: "file" }, { ...pod, podUid: "uid-2" });
+  bench.publish("pod/PodTerminating", { reason: "Removed", message: "" }, pod);
+  bench.publish("pod/ContainerKilling", { ...text, killReason: "Removed", gracePeriodSeconds: 1 }, about(2));
+  await bench.clock.advance(2000);
+  bench.dies(137, about(2));
+  bench.starts(0, about(3, "uid-2"));
+  bench.dies(0, about(3, "uid-2"));
+  const rows = journal.terminations({ pod: POD, container: "web" });
+  expect(causes(rows)).toStrictEqual(["Finished", "SpecChanged", "LivenessProbe", "ApplicationError"]);
+  expect(rows[2]).toMatchObject({
+    exitCode: 143,
+    signal: "SIGTERM",
+    restartCount: 1,
+    askedBy: "Holdfast: its liveness probe failed",
+    evidence: [
+      { kind: "probe", text: "Liveness probe failed: refused", seq },
+      { kind: "kill" },
+      { kind: "runtime" },
+    ],
+  });
+  expect(rows[2]?.chain).toContain(seq);
+  expect(journal.terminations({ pod: POD, container: "other" })).toStrictEqual([]);
+  expect(journal.terminations({ limit: 1 })).toHaveLength(1);
+});
+
+test("evidence that comes after the end changes the row; a restart of the agent does not double it", async () => {
+  const records = new Map([[ID, record({ reason: "", exitCode: 137 })]]);
+  const status = (): { status: { containers: ContainerRecord[] } } => ({
+    status: { containers: [...records.values()] },
+  });
+  await using bench = new Bench({ records: { get: status } });
+  const { journal } = bench;
+  await journal.start();
+  bench.starts(0);
+  bench.dies(137);
+  expect(causes(journal.terminations())).toStrictEqual(["Outside"]);
+  records.set(ID, record({ reason: "OOMKilled" }));
+  bench.publish("pleg/PodSync", {}, pod);
+  expect(causes(journal.terminations())).toStrictEqual(["MemoryLimit"]);
+  bench.publish("oom/ContainerOOMKilled", {
+    process: "httpd",
+    pid: 7,
+    mainProcess: true,
+    memoryBytes: 64 << 20,
+  });
+  const [row] = journal.terminations();
+  expect(row?.evidence[0]?.text).toBe("process httpd was killed, pid 7, it used 64Mi");
+  expect(row).toMatchObject({ reason: "OOMKilled", ranMs: 60_000, at: 61_000 });
+  // The PLEG of a new agent tells of every dead container once more.
+  bench.dies(137);
+  await bench.clock.advance(60_000);
+  bench.dies(137);
+  expect(journal.terminations()).toHaveLength(1);
+});
+
+test("a reboot between start and end", async () => {
+  const { Bus } = await import("@holdfast/bus");
+  const { Journal, lastJournalSeq } = await import("@holdfast/journal");
+  await using bench = new Bench({ bootId: "one" });
+  await bench.journal.start();
+  bench.starts(0);
+  await bench.journal.stop();
+  const bus = new Bus({ clock: bench.clock, firstSeq: lastJournalSeq(bench.store) + 1 });
+  await using journal = new Journal({
+    database: bench.store,
+    bus,
+    publish: bus,
+    clock: bench.clock,
+    bootId: "two",
+  });
+  await journal.start();
+  bus.publish({ name: "pleg/ContainerDied" }, { kind: "container", exitCode: 255 }, { subject: ABOUT });
+  const [row] = journal.terminations();
+  expect(row).toMatchObject({ cause: "RuntimeOrReboot", askedBy: "a reboot of the machine" });
+  expect(journal.whyNode().chapters.map(({ title }) => title)).toStrictEqual([
+    "the machine was booted: boot id two",
+    "the agent started",
+    "the agent started",
+  ]);
+});
+
+test("the ledger is bounded by container and outlives its events", async () => {
+  await using bench = new Bench({ terminationsPerContainer: 5 });
+  await bench.journal.start();
+  for (let life = 0; life < 12; life++) {
+    const about = { ...ABOUT, containerId: `id-${life}` };
+    bench.starts(life, about);
+    bench.dies(1, about);
+    bench.journal.flush();
+  }
+  bench.store.run("DELETE FROM event");
+  expect(bench.journal.terminations().map(({ restartCount }) => restartCount)).toStrictEqual([
+    11, 10, 9, 8, 7,
+  ]);
+});
+
+test("a sandbox's end is no container's", async () => {
+  await using bench = new Bench();
+  await bench.journal.start();
+  bench.publish(
+    "pleg/ContainerDied",
+    { containerId: "s", kind: "sandbox", name: "" },
+    { ...pod, containerId: "s" },
+  );
+  expect(bench.journal.terminations()).toStrictEqual([]);
+});
+
+test("the place of the last lines is added to the row, and they are read from there", async () => {
+  const log = { file: "/var/log/pods/x/0.log", offset: 10, length: 20 };
+  await using bench = new Bench({
+    logs: {
+      locate: async (owner) => (owner.container === "web" ? log : undefined),
+      read: async () => ["bye"],
+    },
+  });
+  await bench.journal.start();
+  bench.starts(0);
+  bench.dies(1);
+  bench.journal.flush();
+  await expect.poll(() => bench.journal.terminations()[0]?.log).toStrictEqual(log);
+  expect(await bench.journal.readLog(log)).toStrictEqual(["bye"]);
+});
+
+test("the story: what it waits for, then each end with its evidence", async () => {
+  await using bench = new Bench();
+  const { journal, clock } = bench;
+  await journal.start();
+  bench.starts(0);
+  await clock.advance(5000);
+  bench.dies(1);
+  bench.publish("pod/BackOff", {
+    eventType: "Warning",
+    reason: "BackOff",
+    message: "Back-off restarting failed container web in pod web_default(uid-1)",
+    waiting: "CrashLoopBackOff",
+    remainingMs: 10_000,
+  });
+  const story = journal.whyPod(POD);
+  expect(formatStory(story ?? { about: "", headline: "", chapters: [] }, { now: clock.now() + 60_000 })).toBe(
+    [
+      "pod default/web: 1 end of a container is known; the last: web failed by itself; now: web waits: CrashLoopBackOff",
+      "",
+      "2026-01-01T00:00:05Z  (60s ago)  web waits: CrashLoopBackOff",
+      "    Back-off restarting failed container web in pod web_default(uid-1)",
+      "    the next attempt came, or comes, 10s later",
+      "",
+      "2026-01-01T00:00:05Z  (60s ago)  web (start 1) failed by itself (exit code 1) after 5s",
+      "    asked for by: the container itself",
+      "    exit code 1",
+    ].join("\n"),
+  );
+  bench.starts(1, { ...ABOUT, containerId: "next" });
+  expect(journal.whyPod(POD)?.chapters).toHaveLength(1);
+  expect(journal.whyPod(POD)?.chapters[0]?.lines.at(-1)).toContain("it was started again at");
+  expect(journal.whyPod("default/unknown")).toBeUndefined();
+  expect(journal.podsNamed("web")).toStrictEqual([POD]);
+  expect(journal.podsNamed("default/web")).toStrictEqual([POD]);
+  expect(journal.podsNamed("eb")).toStrictEqual([]);
+});
+
+test("the story of an image", async () => {
+  await using bench = new Bench();
+  await bench.journal.start();
+  const about = { ...pod, image: "busybox:1" };
+  bench.publish(
+    "pod/Pulling",
+    { eventType: "Normal", reason: "Pulling", message: 'Pulling image "busybox:1"' },
+    about,
+  );
+  bench.publish(
+    "pod/PullFailed",
+    { eventType: "Warning", reason: "Failed", message: "no such image" },
+    about,
+  );
+  expect(bench.journal.whyImage("busybox:1")).toMatchObject({
+    headline: "the last: Failed: no such image",
+    chapters: [{ title: "Failed: no such image" }, { title: 'Pulling: Pulling image "busybox:1"' }],
+  });
+  expect(bench.journal.whyImage("other").chapters).toStrictEqual([]);
+});
