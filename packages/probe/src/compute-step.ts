@@ -50,8 +50,9 @@ export function computeStep(facts: StepFacts): Step {
   const { kind, record } = facts;
   if (facts.podEnded) return END;
   if (record === undefined || facts.onHold) return IDLE;
-  if (record.state !== "running")
-    return record.state === "exited" && !facts.wouldRestart ? FAIL_AND_END : FAIL;
+  if (record.state === "exited") return facts.wouldRestart ? FAIL : FAIL_AND_END;
+  // It may run the next moment: then a failure of ours, of liveness or startup, would kill it.
+  if (record.state !== "running") return kind === "readiness" ? FAIL : IDLE;
   if (facts.deleted && kind !== "readiness") return SUCCEED_AND_END;
   const delay = facts.initialDelayMs - facts.runningForMs;
   // The startup probe's own gate stands the other way round.

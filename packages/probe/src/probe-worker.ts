@@ -297,7 +297,7 @@ export class ProbeWorker implements TimerEntry {
       ranBefore: ranLong,
       startedSidecar,
     });
-    this.#probedAt = restored === undefined ? undefined : now - restored.ageMs;
+    this.#probedAt = restored?.probedAt;
     this.#verdictSince = this.#probedAt ?? now;
     this.#host.onAdopted(this, previousId);
   }

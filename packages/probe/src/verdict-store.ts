@@ -25,8 +25,8 @@ export interface VerdictKey {
 export interface RestoredVerdict {
   readonly containerId: string;
   readonly state: ProbeState;
-  /** Milliseconds since the probe that it rests on, when it was read. */
-  readonly ageMs: number;
+  /** Monotonic milliseconds of the probe that it rests on: before this process began, so mostly negative. */
+  readonly probedAt: number;
 }
 
 const FORMAT = 1;
@@ -40,7 +40,7 @@ export class VerdictStore {
 
   constructor(
     checkpoint: ProbeCheckpoint | undefined,
-    clock: Pick<Clock, "now">,
+    clock: Pick<Clock, "now" | "monotonic">,
     logger: Logger,
     capacity: number,
   ) {
@@ -127,7 +127,7 @@ export class VerdictStore {
 const keyText = ({ podUid, container, kind }: VerdictKey): string => `${podUid}/${container}/${kind}`;
 const kindOf = (key: string): string => key.slice(key.lastIndexOf("/") + 1);
 
-function parse(text: string, clock: Pick<Clock, "now">): RestoredVerdict | undefined {
+function parse(text: string, clock: Pick<Clock, "now" | "monotonic">): RestoredVerdict | undefined {
   let stored: unknown;
   try {
     stored = JSON.parse(text);
@@ -148,7 +148,7 @@ function parse(text: string, clock: Pick<Clock, "now">): RestoredVerdict | undef
     typeof at === "number";
   if (!sound) return undefined;
   const state: ProbeState = { verdict, last, run: run as number, onHold };
-  return { containerId: id, state, ageMs: clampedAge(clock, at, MAX_AGE_MS) };
+  return { containerId: id, state, probedAt: clock.monotonic() - clampedAge(clock, at, MAX_AGE_MS) };
 }
 
 function isVerdict(value: unknown): value is ProbeVerdict | undefined {

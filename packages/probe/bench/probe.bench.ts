@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What probes cost: the scheduler alone by number of workers, with how late it is; one attempt by handler, against real servers in a process of
+ * their own; and both together, 100 HTTP probes a second. `--seconds N` per row (default 4), `--only scheduler|handlers|together`.
+ */
+import { fork } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { get as httpGet } from "node:http";
+import { cpus } from "node:os";
+import { performance } from "node:perf_hooks";
+import { systemClock } from "@holdfast/core/node";
+import type { Pod, Probe } from "@holdfast/core/pod-types";
+import { ProbeManager } from "@holdfast/probe";
+import type { ProbeHandlers } from "@holdfast/probe";
+import { nodeProbeHandlers, probeOnce } from "@holdfast/probe/node";
+import type { ServerPorts } from "./servers.ts";
+
+const PERIOD_MS = 1000;
+const ATTEMPTS = 1500;
+const SETTLE_MS = 1200;
+
+function option(name: string): string | undefined {
+  const at = process.argv.indexOf(`--${name}`);
+  return at === -1 ? undefined : process.argv[at + 1];
+}
+const seconds = Number(option("seconds") ?? 4);
+const only = option("only");
+
+/** Own CPU of `work`, in microseconds. */
+async function cpuOf(work: () => Promise<unknown>): Promise<number> {
+  globalThis.gc?.();
+  const before = process.cpuUsage();
+  await work();
+  const { user, system } = process.cpuUsage(before);
+  return user + system;
+}
+
+const round = (value: number, digits = 1): number => Math.round(value * 10 ** digits) / 10 ** digits;
+const quantile = (sorted: readonly number[], part: number): number =>
+  sorted[Math.min(Math.floor(sorted.length * part), sorted.length - 1)] ?? 0;
+
+function podOf(index: number, probe: Probe): Pod {
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: `pod-${index}`, namespace: "default", uid: `uid-${index}` },
+    spec: { containers: [{ name: "app", image: "", readinessProbe: probe }] },
+  };
+}
+
+/** A manager with `count` workers of a period of one second whose containers ran before it. */
+function managerOf(count: number, probe: Probe, handlers: ProbeHandlers, coalesceMs?: number): ProbeManager {
+  const startedAt = systemClock.now() - 60_000;
+  const target = {
+    runtimeStatus: (uid: string) => ({
+      ips: ["127.0.0.1"],
+      containers: [{ id: uid, name: "app", state: "running" as const, startedAt, exitCode: 0 }],
+    }),
+  };
+  const manager = new ProbeManager({
+    clock: systemClock,
+    target,
+    handlers,
+    ...(coalesceMs === undefined ? {} : { coalesceMs }),
+  });
+  for (let index = 0; index < count; index++) manager.addPod(podOf(index, probe));
+  return manager;
+}
+
+async function scheduler(count: number): Promise<object> {
+  const lateness: number[] = [];
+  let measuring = false;
+  let probes = 0;
+  let last = new Map<number, number>();
+  // Answers at once; each port stands for one worker, so that its rhythm can be told.
+  const handlers: ProbeHandlers = {
+    start(request, onDone) {
+      probes += 1;
+      if (measuring && request.handler === "tcp") {
+        const now = performance.now();
+        const before = last.get(request.port);
+        if (before !== undefined) lateness.push(Math.abs(now - before - PERIOD_MS));
+        last.set(request.port, now);
+      }
+      queueMicrotask(() => onDone({ result: "success", output: "" }));
+      return { expire() {}, cancel() {} };
+    },
+  };
+  globalThis.gc?.();
+  const heapBefore = process.memoryUsage().heapUsed;
+  const startedAt = systemClock.now() - 60_000;
+  const status = (id: string) => ({
+    ips: ["127.0.0.1"],
+    containers: [{ id, name: "app", state: "running" as const, startedAt, exitCode: 0 }],
+  });
+  const statuses = new Map(
+    Array.from({ length: count }, (_, index) => [`uid-${index}`, status(`uid-${index}`)]),
+  );
+  const manager = new ProbeManager({
+    clock: systemClock,
+    target: { runtimeStatus: (uid) => statuses.get(uid) },
+    handlers,
+  });
+  for (let index = 0; index < count; index++)
+    manager.addPod(podOf(index, { tcpSocket: { port: index + 1 }, periodSeconds: PERIOD_MS / 1000 }));
+  await manager.start();
+  await systemClock.sleep(SETTLE_MS);
+  globalThis.gc?.();
+  const heap = process.memoryUsage().heapUsed - heapBefore;
+  measuring = true;
+  probes = 0;
+  const micros = await cpuOf(() => systemClock.sleep(seconds * 1000));
+  await manager.stop();
+  last = new Map();
+  lateness.sort((a, b) => a - b);
+  return {
+    workers: count,
+    probesPerSecond: Math.round(probes / seconds),
+    cpuPercent: round(micros / seconds / 1e4, 2),
+    microsPerProbe: round(micros / probes, 2),
+    jitterP50Ms: round(quantile(lateness, 0.5), 2),
+    jitterP99Ms: round(quantile(lateness, 0.99), 2),
+    bytesPerWorker: Math.round(heap / count),
+  };
+}
+
+/** The same request through `node:http`, as a yardstick. */
+function viaNodeHttp(port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const request = httpGet(
+      { host: "127.0.0.1", port, agent: false, headers: { connection: "close" } },
+      (response) => {
+        response.resume();
+        response.on("end", resolve);
+      },
+    );
+    request.on("error", reject);
+  });
+}
+
+async function handler(name: string, attempt: () => Promise<unknown>): Promise<object> {
+  for (let turn = 0; turn < ATTEMPTS / 5; turn++) await attempt();
+  const micros = await cpuOf(async () => {
+    for (let turn = 0; turn < ATTEMPTS; turn++) await attempt();
+  });
+  return { handler: name, cpuMicrosPerProbe: round(micros / ATTEMPTS) };
+}
+
+async function together(ports: ServerPorts, coalesceMs: number): Promise<object> {
+  const probe = { httpGet: { port: ports.http }, periodSeconds: 1 };
+  const manager = managerOf(100, probe, nodeProbeHandlers, coalesceMs);
+  await manager.start();
+  await systemClock.sleep(SETTLE_MS + 1000);
+  const micros = await cpuOf(() => systemClock.sleep(seconds * 1000));
+  const failed = manager.snapshot().reduce((sum, one) => sum + one.failed + one.proberErrors, 0);
+  await manager.stop();
+  return {
+    httpProbesPerSecond: 100,
+    coalesceMs,
+    cpuPercent: round(micros / seconds / 1e4, 2),
+    microsPerProbe: round(micros / seconds / 100),
+    failed,
+  };
+}
+
+function startServers(): Promise<{ readonly ports: ServerPorts; readonly child: ChildProcess }> {
+  return new Promise((resolve, reject) => {
+    const child = fork(new URL("./servers.ts", import.meta.url), {
+      execArgv: ["--conditions=@holdfast/source"],
+    });
+    child.once("message", (ports) => resolve({ ports: ports as ServerPorts, child }));
+    child.once("error", reject);
+  });
+}
+
+/** Prints tables, then the result as one line of JSON, which `pnpm bench` puts into `bench-results/probe-probe.json`. */
+export async function main(): Promise<void> {
+  const schedulers: object[] = [];
+  if (only === undefined || only === "scheduler")
+    for (const count of [100, 1000, 10_000]) schedulers.push(await scheduler(count));
+  console.table(schedulers);
+  const { ports, child } = await startServers();
+  const handlers: object[] = [];
+  const whole: object[] = [];
+  try {
+    if (only === undefined || only === "handlers") {
+      handlers.push(await handler("tcp", () => probeOnce({ tcpSocket: { port: ports.http } })));
+      handlers.push(await handler("http", () => probeOnce({ httpGet: { port: ports.http } })));
+      handlers.push(await handler("http, by node:http", () => viaNodeHttp(ports.http)));
+      handlers.push(await handler("grpc", () => probeOnce({ grpc: { port: ports.grpc } })));
+    }
+    console.table(handlers);
+    if (only === undefined || only === "together")
+      for (const coalesceMs of [0, 25, 50]) whole.push(await together(ports, coalesceMs));
+    console.table(whole);
+  } finally {
+    child.kill();
+  }
+  const machine = { node: process.version, cpu: cpus()[0]?.model ?? "", cores: cpus().length };
+  process.stdout.write(
+    `${JSON.stringify({ bench: "probe", machine, schedulers, handlers, together: whole })}\n`,
+  );
+}
+
+if (import.meta.main) await main();
