@@ -8,7 +8,8 @@
  * read, so that a failed look finds the same difference again; the cache is written before an event is published; a ContainerDied that
  * an exit event announced is not announced again. Lost on a crash: all of it; the first relist brings it back.
  */
-import { errorText } from "@holdfast/core/errors";
+import { errorText, HoldfastError } from "@holdfast/core/errors";
+import { linkSignal } from "@holdfast/core/lifecycle";
 import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
 import { computeEvents } from "./compute-events.ts";
 import type { LifecycleEvent } from "./compute-events.ts";
@@ -112,9 +113,12 @@ export class Reconciler {
     const record = this.records.get(uid);
     const old = record?.old ?? NOTHING;
     const events = computeEvents(old, this.exits.overlayItems(pod?.items ?? []));
-    if (pod === undefined) return { news: this.#gone(word, record, events), inspection: undefined };
+    const missing = missingWhileUp(events);
+    if (pod === undefined && missing.length === 0)
+      return { news: this.#gone(word, record, events), inspection: undefined };
     const failing = this.quarantine.has(uid);
     if (
+      pod !== undefined &&
       record !== undefined &&
       events.length === 0 &&
       !failing &&
@@ -125,14 +129,14 @@ export class Reconciler {
       cache.setObservedTime(uid, listing.startedAt);
       return quiet;
     }
-    const known = this.records.learn(pod, listing.order);
+    const known = pod === undefined ? record : this.records.learn(pod, listing.order);
     cache.setBehind(uid, true);
-    if (!this.quarantine.isDue(uid)) return quiet;
+    if (known === undefined || !this.quarantine.isDue(uid)) return quiet;
     const slot = { next: undefined };
     this.#busy.set(uid, slot);
     return {
       news: failing ? 0 : countNews(events),
-      inspection: this.#carryThrough(known, word, slot, signal),
+      inspection: this.#carryThrough(known, { ...word, missing }, slot, signal),
     };
   }
 
@@ -160,24 +164,27 @@ export class Reconciler {
 
   async #carryThrough(
     record: PodRecord,
-    word: Word & { readonly pod?: ListedPod | undefined },
+    word: Word & { readonly missing: readonly ListedItem[] },
     slot: { next: Word | undefined },
     signal: AbortSignal,
   ): Promise<void> {
-    const { uid, pod, listing } = word;
+    const { uid, pod, listing, missing } = word;
     const { cache, calls } = this.#deps;
-    if (pod === undefined) return;
     const marked = this.#marks.delete(uid);
     const all = marked || this.quarantine.has(uid);
     const cached = cache.get(uid);
     const before = record.old;
-    const overlaid = new Map(this.exits.overlayItems(pod.items).map((item) => [item.id, item.state]));
+    const overlaid = new Map(this.exits.overlayItems(pod?.items ?? []).map((item) => [item.id, item.state]));
     const isDue = (item: ListedItem): boolean =>
       all || before.get(item.id)?.state !== overlaid.get(item.id) || this.#confirmsItem(item);
     try {
-      const { status, vanished } = await inspectPod(calls, { pod, cached: cached.status, isDue }, signal);
-      const confirmed = this.#confirm(pod, status, vanished);
-      this.#commit(record, pod, status, listing.startedAt, { marked, confirmed });
+      await this.#mustBeGone(missing, signal);
+      if (pod === undefined) this.#gone(word, record, computeEvents(record.old, []));
+      else {
+        const { status, vanished } = await inspectPod(calls, { pod, cached: cached.status, isDue }, signal);
+        const confirmed = this.#confirm(pod, status, vanished);
+        this.#commit(record, pod, status, listing.startedAt, { marked, confirmed });
+      }
     } catch (error) {
       if (marked) this.#marks.add(uid);
       if (!signal.aborted) this.#failed(uid, listing.startedAt, error);
@@ -187,6 +194,33 @@ export class Reconciler {
     if (slot.next !== undefined && !signal.aborted) {
       const again = this.apply(slot.next, signal);
       await again.inspection;
+    }
+  }
+
+  /**
+   * What was up and is in no list is asked for once more: nothing vanishes without having ended first, unless by a stranger's hand. Throws when the
+   * runtime still has it, so that a list that was stale or cut starts nothing beside what runs. No answer is no objection.
+   */
+  async #mustBeGone(missing: readonly ListedItem[], signal: AbortSignal): Promise<void> {
+    const { calls, options } = this.#deps;
+    for (const item of missing) {
+      using link = linkSignal(signal);
+      const late = options.clock.timer(options.stuckAfterMs, () =>
+        link.abort(new Error("no answer in time")),
+      );
+      const ask =
+        item.kind === "sandbox"
+          ? calls.sandboxStatus(item, link.signal)
+          : calls.containerStatus(item, link.signal);
+      const status = await ask.catch(() => undefined).finally(() => late.cancel());
+      signal.throwIfAborted();
+      if (status === undefined) continue;
+      const what = item.kind === "sandbox" ? `sandbox ${item.id}` : `container "${item.name}" (${item.id})`;
+      throw new HoldfastError(
+        "PLEG_GARBAGE",
+        "retryable",
+        `the list lacks ${what}, which the runtime still has`,
+      );
     }
   }
 
@@ -310,6 +344,14 @@ export class Reconciler {
 
 function subjectOf({ uid, name, namespace }: PodRecord): { readonly podUid: string; readonly pod?: string } {
   return name === "" ? { podUid: uid } : { podUid: uid, pod: `${namespace}/${name}` };
+}
+
+/** What was not seen to end before it left the lists. */
+function missingWhileUp(events: readonly LifecycleEvent[]): readonly ListedItem[] {
+  if (events.length === 0) return [];
+  return events
+    .filter(({ type, item }) => type === "ContainerRemoved" && item.state !== "exited")
+    .map(({ item }) => item);
 }
 
 /** Starts and deaths: what a working event stream would have told of. */

@@ -159,3 +159,27 @@ test("garbage for an answer is an error of that pod, not of the others", async (
   expect(env.published()).toEqual(["ContainerStarted c2"]);
   expect(env.pleg.get("p1").error?.message).toContain("the answer holds no status");
 });
+
+test("a list that lacks what still runs is not believed: the pod is set apart until a list has it again", async () => {
+  await using env = await hundred();
+  const { runtime } = env;
+  const [kept, sandbox] = [runtime.containers.get("c-5"), runtime.sandboxes.get("p6-sb")];
+  if (kept === undefined || sandbox === undefined) throw new Error("not there");
+  runtime.hidden.add("c-5").add("p6-sb").add("c-6");
+  await env.clock.advance(2500);
+  expect(env.published()).toEqual([]);
+  expect(env.stateOf("p5", "c-5")).toBe("running");
+  expect(env.pleg.get("p5").error?.message).toContain(
+    'the list lacks container "c" (c-5), which the runtime still has',
+  );
+  expect(env.pleg.get("p6").error?.message).toContain("the list lacks container");
+  runtime.hidden.clear();
+  await env.clock.advance(12_000);
+  expect(env.pleg.get("p5").error).toBeUndefined();
+  expect(env.pleg.snapshot().quarantined).toEqual([]);
+  expect(env.published()).toEqual([]);
+  // What is truly gone is gone.
+  runtime.containers.delete("c-5");
+  await env.clock.advance(2000);
+  expect(env.published()).toEqual(["ContainerDied c-5", "ContainerRemoved c-5"]);
+});

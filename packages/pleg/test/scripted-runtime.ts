@@ -54,6 +54,8 @@ interface Request {
 export class ScriptedRuntime {
   readonly containers = new Map<string, ScriptedContainer>();
   readonly sandboxes = new Map<string, ScriptedSandbox>();
+  /** Ids that lists leave out. */
+  readonly hidden = new Set<string>();
   readonly calls: { readonly method: Method; readonly id: string }[] = [];
   /** Return "hang", or an error, or nothing. */
   fault: (method: Method, request: Request) => "hang" | Error | undefined = () => undefined;
@@ -113,7 +115,7 @@ export class ScriptedRuntime {
     listPodSandbox: (request, options) =>
       this.#answer("listPodSandbox", request, options, () => ({
         items: [...this.sandboxes.values()]
-          .filter((sandbox) => matches(sandbox.id, sandbox, request))
+          .filter((sandbox) => !this.hidden.has(sandbox.id) && matches(sandbox.id, sandbox, request))
           .map((sandbox) =>
             PodSandbox.create({
               id: sandbox.id,
@@ -132,7 +134,7 @@ export class ScriptedRuntime {
     listContainers: (request, options) =>
       this.#answer("listContainers", request, options, () => ({
         containers: [...this.containers.values()]
-          .filter((container) => matches(container.id, container, request))
+          .filter((container) => !this.hidden.has(container.id) && matches(container.id, container, request))
           .map((container) =>
             Container.create({
               id: container.id,
