@@ -45,6 +45,24 @@ export type {
 export { DEFAULT_CONTAINER_GC_POLICY, resolveContainerGcPolicy } from "./container/container-gc-policy.ts";
 export type { ContainerGcPolicy } from "./container/container-gc-policy.ts";
 
+export { ContainerLogManager } from "./logs/container-log-manager.ts";
+export type { ContainerLogManagerOptions } from "./logs/container-log-manager.ts";
+export { allLogs, planLogRotation } from "./logs/plan-log-rotation.ts";
+export type { LogRotationFacts, LogRotationPlan, RotatedLogRemoval } from "./logs/plan-log-rotation.ts";
+export { planLogRetention } from "./logs/plan-log-retention.ts";
+export type { LogFolderFacts, LogRetentionEntry } from "./logs/plan-log-retention.ts";
+export type { FolderRetention } from "./logs/log-pruner.ts";
+export {
+  DEFAULT_LOG_RETENTION_POLICY,
+  DEFAULT_LOG_ROTATION_POLICY,
+  resolveLogRetentionPolicy,
+  resolveLogRotationPolicy,
+} from "./logs/log-policy.ts";
+export type { LogRetentionPolicy, LogRotationPolicy } from "./logs/log-policy.ts";
+export { runtimeLogTargets } from "./logs/log-targets.ts";
+export type { ListLogTargets, LogTarget } from "./logs/log-targets.ts";
+export { nodeLogFiles } from "./node/node-log-files.ts";
+
 export { formatBytes } from "./format-bytes.ts";
 export { memoryCheckpoint } from "./memory-checkpoint.ts";
 export { readNodeFilesystem } from "./node/node-filesystem.ts";

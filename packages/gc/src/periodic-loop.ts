@@ -25,6 +25,8 @@ export class PeriodicLoop {
   #life: LinkedSignal | undefined;
   #running: Promise<void> | undefined;
   #problem: string | undefined;
+  /** Cuts the pause short. */
+  #wake: (() => void) | undefined;
 
   constructor(options: PeriodicLoopOptions) {
     this.#options = options;
@@ -40,6 +42,11 @@ export class PeriodicLoop {
     if (this.#running !== undefined) return;
     this.#life = linkSignal();
     this.#running = this.#run(this.#life.signal);
+  }
+
+  /** The next round begins at once, if it pauses now. */
+  nudge(): void {
+    this.#wake?.();
   }
 
   /** Aborts the round under way and waits for it, at most 5 s. Never rejects. */
@@ -69,7 +76,10 @@ export class PeriodicLoop {
         this.#problem = problem;
       }
       const pause = typeof periodMs === "number" ? periodMs : periodMs();
-      await clock.sleep(pause, { signal }).catch(() => undefined);
+      using link = linkSignal(signal);
+      this.#wake = () => link.abort();
+      await clock.sleep(pause, { signal: link.signal }).catch(() => undefined);
+      this.#wake = undefined;
     }
   }
 }

@@ -7,6 +7,8 @@ export class MemoryLogs implements LogFiles {
   readonly #files = new Map<string, number>();
   /** Paths whose compression fails. */
   readonly broken = new Set<string>();
+  /** How often a size was asked for. */
+  looks = 0;
 
   write(path: string, bytes: number): void {
     this.#files.set(path, bytes);
@@ -24,6 +26,7 @@ export class MemoryLogs implements LogFiles {
   }
 
   size(path: string): Promise<number | undefined> {
+    this.looks += 1;
     return Promise.resolve(this.#files.get(path));
   }
 
