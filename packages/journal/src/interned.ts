@@ -6,7 +6,7 @@ const MAX_CACHED = 4096;
 
 /** A table of texts that are kept once and referred to by number. The memory is a cache of the file. */
 export class InternedTexts {
-  readonly #insert: JournalStatement;
+  readonly #insert: JournalStatement<{ id: number }>;
   readonly #find: JournalStatement<{ id: number }>;
   readonly #mark: JournalStatement;
   readonly #sweep: JournalStatement;
@@ -22,7 +22,8 @@ export class InternedTexts {
   ) {
     const names = ["text", "last", ...columnNames];
     this.#insert = db.prepare(
-      `INSERT OR IGNORE INTO ${table} (${names.join(", ")}) VALUES (${names.map(() => "?").join(", ")})`,
+      `INSERT INTO ${table} (${names.join(", ")}) VALUES (${names.map(() => "?").join(", ")})
+       ON CONFLICT (text) DO UPDATE SET last = excluded.last RETURNING id`,
     );
     this.#find = db.prepare(`SELECT id FROM ${table} WHERE text = ?`);
     this.#mark = db.prepare(`UPDATE ${table} SET last = ? WHERE id = ?`);
@@ -38,10 +39,7 @@ export class InternedTexts {
       known.segment = segment;
       return known.id;
     }
-    const found = this.#find.get(text)?.id;
-    if (found === undefined) this.#insert.run(text, segment, ...this.#columns(text));
-    else this.#mark.run(segment, found);
-    const id = found ?? this.#find.get(text)?.id ?? 0;
+    const id = this.#insert.get(text, segment, ...this.#columns(text))?.id ?? 0;
     const oldest = this.#cache.keys().next().value;
     if (this.#cache.size >= MAX_CACHED && oldest !== undefined) this.#cache.delete(oldest);
     this.#cache.set(text, { id, segment });

@@ -5,7 +5,7 @@
  *
  * Owns: journal.db, the subscription to all events. Reads: the runtime's records, specs (names of changed fields), places of logs. Invariants: order is
  * `seq`, never a clock; no payload is written that was not redacted; memory, file and time per turn are bounded; what is lost is written down as a gap;
- * a file that cannot be written stops nobody. Lost on kill -9: what was published in the last tenth of a second.
+ * a file that cannot be written stops nobody. Lost on kill -9: what was published in the last quarter of a second.
  */
 import { nullPublisher } from "@holdfast/bus";
 import type { AnyEnvelope, Gap, Publisher, Subscriber, Subscription } from "@holdfast/bus";

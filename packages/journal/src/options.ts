@@ -50,7 +50,7 @@ export interface JournalOptions {
   readonly terminationsPerContainer?: number;
   /** Rows of the ledger in all. Default 20 000. */
   readonly maxTerminations?: number;
-  /** How long an event waits for others, in milliseconds: what kill -9 can lose. Default 100. */
+  /** How long an event waits for others, in milliseconds: what kill -9 can lose. Default 250. */
   readonly lingerMs?: number;
   /** Events that may wait for the disk. Default 8192. */
   readonly queueCapacity?: number;
@@ -94,7 +94,7 @@ export function resolveOptions(options: JournalOptions): ResolvedOptions {
   return {
     bootId,
     version: options.version ?? "",
-    lingerMs: options.lingerMs ?? 100,
+    lingerMs: options.lingerMs ?? 250,
     queueCapacity: options.queueCapacity ?? 8192,
     redaction: {
       outputFirstLine: options.probeOutput ?? true,

@@ -15,6 +15,7 @@ import type { JournalEvent } from "./journal-event.ts";
 import type { LedgerTable } from "./ledger-table.ts";
 import type { RuntimeRecords } from "./ports.ts";
 import { NODE_FACT_TYPES, readFact } from "./read-facts.ts";
+import { RecentFacts } from "./recent-facts.ts";
 import type { FactReader } from "./read-facts.ts";
 import type { RuntimeEnd, Termination } from "./termination.ts";
 
@@ -45,7 +46,7 @@ const OPEN_MS = 30_000;
 const MAX_OPEN = 256;
 /** Events of the pod's name that are looked at for one end. */
 const POD_EVENTS = 150;
-const NODE_EVENTS = 8;
+const NODE_EVENTS = 32;
 /** Facts that come after an end and change what is thought of it. */
 const LATE_KINDS: ReadonlySet<FactKind> = new Set(["oom", "eviction", "deviceLost"]);
 /** Events after which the runtime's record may say more. */
@@ -54,12 +55,19 @@ const LOOK_AGAIN: ReadonlySet<string> = new Set(["pleg/PodSync", "status/PodStat
 /** See the top of the file. */
 export class RestartLedger {
   readonly #parts: RestartLedgerParts;
+  readonly #facts: RecentFacts;
   readonly #open = new Map<string, OpenEnd>();
   /** Of the batch that is written now. */
   #begun: string[] = [];
 
   constructor(parts: RestartLedgerParts) {
     this.#parts = parts;
+    const { events, readers } = parts;
+    const source = {
+      ofPod: (pod: string) => events.query({ pod, limit: POD_EVENTS }),
+      ofNode: () => events.query({ types: NODE_FACT_TYPES, limit: NODE_EVENTS }),
+    };
+    this.#facts = new RecentFacts(source, (event) => readFact(event, readers));
   }
 
   /** Takes in a batch that was just written, in its transaction. Returns the rows that are new. */
@@ -70,6 +78,7 @@ export class RestartLedger {
     const again = new Set<string>();
     for (const event of batch) {
       const fact = readFact(event, this.#parts.readers);
+      if (fact !== undefined) this.#facts.add(fact);
       if (fact?.kind === "died" && this.#begin(event, fact)) fresh.add(event.subject.containerId ?? "");
       const isLate = fact !== undefined && LATE_KINDS.has(fact.kind);
       if (!isLate && !LOOK_AGAIN.has(event.type)) continue;
@@ -79,14 +88,15 @@ export class RestartLedger {
     const rows: Termination[] = [];
     for (const containerId of [...fresh, ...again]) {
       const end = this.#open.get(containerId);
-      const row = end === undefined ? undefined : this.#write(end);
+      const row = end === undefined ? undefined : this.#write(end, fresh.has(containerId));
       if (row !== undefined && fresh.delete(containerId)) rows.push(row);
     }
     return rows;
   }
 
-  /** The batch was not written after all: it will come again. */
+  /** The batch was not written after all: it will come again, perhaps into another file. */
   undo(): void {
+    this.#facts.forget();
     for (const containerId of this.#begun) this.#open.delete(containerId);
     this.#begun = [];
   }
@@ -106,26 +116,18 @@ export class RestartLedger {
     return true;
   }
 
-  #write(end: OpenEnd): Termination | undefined {
+  #write(end: OpenEnd, isNew: boolean): Termination | undefined {
     const { table, perContainer, inAll } = this.#parts;
-    const before = table.get(end.containerId);
+    const before = isNew ? undefined : table.get(end.containerId);
     const record = this.#record(end);
-    end.settled = record !== undefined && record.reason !== "";
-    const row = computeTermination({ ...end, record, facts: this.#facts(end) }, before?.log);
+    end.settled = this.#parts.records === undefined || (record !== undefined && record.reason !== "");
+    const row = computeTermination(
+      { ...end, record, facts: this.#facts.of(end.pod, end.podUid, end.container) },
+      before?.log,
+    );
     if (before !== undefined && JSON.stringify(before) === JSON.stringify(row)) return undefined;
     table.put(row, perContainer, inAll);
     return row;
-  }
-
-  #facts({ pod, podUid }: OpenEnd): readonly FactAt[] {
-    const { events, readers } = this.#parts;
-    const found = events.query({ pod, limit: POD_EVENTS });
-    // The PLEG knows a pod by its UID alone when its sandbox is gone.
-    const byUid = pod === podUid ? [] : events.query({ pod: podUid, limit: NODE_EVENTS });
-    const node = events.query({ types: NODE_FACT_TYPES, limit: NODE_EVENTS });
-    return [...new Map([...found, ...byUid, ...node].map((event) => [event.seq, event])).values()]
-      .flatMap((event) => readFact(event, readers) ?? [])
-      .sort((a, b) => a.seq - b.seq);
   }
 
   #record({ podUid, containerId }: OpenEnd): RuntimeEnd | undefined {

@@ -30,7 +30,7 @@ test("events are written by themselves within the linger time, many in one batch
   await using bench = new Bench();
   await bench.journal.start();
   for (let index = 0; index < 1000; index++) bench.publish("pod/X", { index });
-  await bench.clock.advance(100);
+  await bench.clock.advance(250);
   await bench.clock.advance(10);
   // The store itself: nothing is flushed by asking.
   expect(bench.store.all("SELECT count(*) AS n FROM event")).toStrictEqual([{ n: 1001 }]);
