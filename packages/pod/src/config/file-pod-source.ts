@@ -267,9 +267,13 @@ export class FilePodSource implements Component {
   }
 
   #deliver(): void {
-    this.#merged = mergeManifests(this.#files.pods(), this.#merged.owners);
+    const unsettled = new Set(this.#looker.unsettled());
+    const delivered = new Set(this.#merged.owners.values());
+    // Their pods go on if they run, and are not started by what the file perhaps does not say any more.
+    const settled = [...this.#files.pods()].filter(([path]) => !unsettled.has(path) || delivered.has(path));
+    this.#merged = mergeManifests(new Map(settled), this.#merged.owners);
     this.#teller.tell(this.problems());
-    const unknown = [...new Set([...this.#files.unknown(), ...this.#looker.unsettled()])];
+    const unknown = [...new Set([...this.#files.unknown(), ...unsettled])];
     this.#options.deliver({ source: "file", pods: this.#merged.pods, ready: this.#listedOnce, unknown });
   }
 }

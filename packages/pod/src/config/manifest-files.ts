@@ -15,6 +15,8 @@ export interface ManifestFile {
   readonly problems: readonly ManifestProblem[];
   /** It could not be read and never was: nobody knows which pods it means. */
   readonly unknown: boolean;
+  /** What is known of it is from before the agent's start: the file itself was not judged yet. */
+  readonly restored?: true;
 }
 
 /** The files of a source and what they say. Keeps the last good content of a file that broke. */
@@ -50,7 +52,8 @@ export class ManifestFiles {
   /** Begins with a text that was good once: it runs until the file itself was read. */
   restore(path: string, text: string): void {
     const good = this.read(path, new TextEncoder().encode(text));
-    if (!good.failed) this.#files.set(path, { version: undefined, good, problems: [], unknown: false });
+    if (good.failed) return;
+    this.#files.set(path, { version: undefined, good, problems: [], unknown: false, restored: true });
   }
 
   /** Parses without taking anything up. */

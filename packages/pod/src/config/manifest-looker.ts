@@ -66,11 +66,14 @@ export class ManifestLooker {
     await Promise.allSettled(this.#tasks);
   }
 
-  /** Files that were never judged and are still being looked at. */
+  /** Files that were not judged in this run of the agent and are still being looked at: what was known of them before may be outdated. */
   unsettled(): readonly string[] {
     const { files } = this.#options;
     return [...this.#visits]
-      .filter(([path, { missingSince }]) => missingSince === undefined && files.get(path) === undefined)
+      .filter(([path, { missingSince }]) => {
+        const file = files.get(path);
+        return file?.restored === true || (missingSince === undefined && file === undefined);
+      })
       .map(([path]) => path);
   }
 
@@ -206,6 +209,8 @@ export class ManifestLooker {
     const left = visit.missingSince + DELETION_SETTLE_MS - now;
     if (left > 0) return left;
     if (!(await folderIsThere())) {
+      // What was kept from before counts again: nothing newer will come.
+      if (files.get(path)?.restored === true) files.unreadable(path, new Error("its folder is gone"));
       onChange();
       return undefined;
     }

@@ -277,6 +277,21 @@ describe("bad manifests never take a pod away", () => {
   });
 
   // kubelet: TestExtractFromNonExistentFile, deliberately different: the source is not ready.
+  it("a file that changed or went while the agent was down is settled before its old version could be started", async () => {
+    await using env = await started({ "a.yaml": pod("a"), "b.yaml": pod("b"), "c.yaml": pod("c") });
+    await env.source.stop();
+    await env.restart();
+    // Just written: perhaps only half of it is there.
+    env.folder.moveIn("a.yaml", pod("a", "a:2"));
+    env.folder.remove("b.yaml");
+    await env.source.start();
+    expect(env.running).toEqual(["c-n1 a:1"]);
+    expect(env.last).toMatchObject({ ready: true, unknown: ["/m/a.yaml", "/m/b.yaml"] });
+    await env.clock.advance(200);
+    expect(env.running).toEqual(["a-n1 a:2", "c-n1 a:1"]);
+    expect(env.last).toMatchObject({ ready: true, unknown: [] });
+  });
+
   it("a folder that is missing at start runs the last good versions and is not ready", async () => {
     await using env = await started({ "a.yaml": pod("a") });
     await env.restart();
@@ -284,9 +299,14 @@ describe("bad manifests never take a pod away", () => {
     await env.source.start();
     expect(env.running).toEqual(["a-n1 a:1"]);
     expect(env.last?.ready).toBe(false);
+    env.snapshots = [];
     env.folder.comeBack();
+    env.folder.moveIn("a.yaml", pod("a", "a:2"));
     await env.clock.advance(1000);
     expect(env.last?.ready).toBe(true);
+    expect(env.running).toEqual(["a-n1 a:2"]);
+    // At no time was it said to be gone.
+    expect(env.snapshots.every(({ pods }) => pods.length === 1)).toBe(true);
   });
 
   it("of two files with one pod the running one stays, else the first by name", async () => {
