@@ -57,6 +57,8 @@ export interface PodStatusPort {
   activeForMs(uid: string): number | undefined;
   /** The pod is gone: forget it. */
   remove(uid: string): void;
+  /** Forgets what was kept, over restarts of the agent, of all pods but these. Optional. kubelet: RemoveOrphanedStatuses. */
+  removeOrphanedStatuses?(known: ReadonlySet<string>): void;
 }
 
 /** What the worker knows beyond the runtime's status. */

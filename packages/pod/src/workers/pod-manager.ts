@@ -70,6 +70,7 @@ export class PodManager implements Component {
   #timer: Timer | undefined;
   #begun = false;
   #cleaning = false;
+  #forgotOrphans = false;
   #problem: string | undefined = "has not started";
 
   constructor(deps: PodManagerDeps) {
@@ -258,8 +259,17 @@ export class PodManager implements Component {
     }
     if (desired.seenAllSources()) this.#endUnwanted();
     if (!this.#begun) this.#begin();
+    this.#forgetOrphans();
     this.#count();
     await this.#collectGarbage();
+  }
+
+  /** Once: of a pod that never came to have anything on the node, an earlier agent may have left its status. */
+  #forgetOrphans(): void {
+    const { desired, status } = this.#deps;
+    if (this.#forgotOrphans || !desired.seenAllSources() || desired.unknownInputs().length > 0) return;
+    this.#forgotOrphans = true;
+    status.removeOrphanedStatuses?.(new Set(this.#workers.all().map(({ uid }) => uid)));
   }
 
   #count(): void {
