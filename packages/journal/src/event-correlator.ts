@@ -78,7 +78,7 @@ export class EventCorrelator {
       source: { component: "kubelet", host: this.#host },
       firstTimestamp: known?.firstTimestamp ?? time,
       lastTimestamp: time,
-      count: (known?.count ?? 0) + 1,
+      count: (known?.count ?? 0) + (facts.count ?? 1),
       seq,
     };
   }

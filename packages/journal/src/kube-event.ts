@@ -23,6 +23,8 @@ export interface KubeEventFacts {
   /** Wall milliseconds. */
   readonly at: number;
   readonly seq: number;
+  /** Occurrences that this one stands for. Default 1. */
+  readonly count?: number;
 }
 
 /** Occurrences that are told as one. kubelet: v1.Event, in core/v1. */
@@ -89,7 +91,9 @@ export function computeKubeEvent(event: JournalEvent, nodeName: string): KubeEve
   if (text === undefined) return undefined;
   const { type, reason, message, fieldPath } = text;
   const involvedObject = objectOf(event, nodeName, fieldPath);
-  return { involvedObject, type, reason, message, at: event.at, seq: event.seq };
+  const { count } = data;
+  const many = typeof count === "number" && count > 1 ? { count } : {};
+  return { involvedObject, type, reason, message, at: event.at, seq: event.seq, ...many };
 }
 
 /** Most events carry their text: see `EventText` of the pod package. */

@@ -85,7 +85,7 @@ const sandboxStop: FactReader = (data) => ({
 
 const PROBES: readonly ProbeKind[] = ["liveness", "readiness", "startup"];
 
-/** Of any `probe/…` event: which probe, and whether it is content. */
+/** Of a probe's event: which probe, and whether it is content. */
 const probe: FactReader = (data) => {
   const said = text(data, "probe", "probeType", "kind", "type", "message").toLowerCase();
   const which = PROBES.find((kind) => said.includes(kind));
@@ -170,8 +170,13 @@ const FACT_READERS: ReadonlyMap<string, FactReader> = new Map<string, FactReader
     "pod/PodUpdated",
     (data) => ({ kind: "specChanged", source: text(data, "source"), changed: names(data["changed"]) }),
   ],
-  ["probe/*", probe],
-  ["prober/*", probe],
+  ["probe/ResultChanged", probe],
+  // A warning counts as success, and an attempt that was thrown away says nothing about its target.
+  [
+    "probe/Unhealthy",
+    (data, event) =>
+      data["reason"] === "Unhealthy" && data["proberError"] === undefined ? probe(data, event) : undefined,
+  ],
   ["oom/*", oom],
   [
     "eviction/*",

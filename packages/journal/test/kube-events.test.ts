@@ -95,6 +95,17 @@ test("equal events are counted", () => {
   expect(events[0]?.name).toMatch(/^web\.[0-9a-f]+$/);
 });
 
+test("an event that stands for several counts for several", () => {
+  const told = event("probe/Unhealthy", 1, ABOUT, {
+    eventType: "Warning",
+    reason: "Unhealthy",
+    message: "m",
+    count: 3,
+  });
+  const found = computeKubeEvent(told, "n1");
+  expect(aggregateKubeEvents(found === undefined ? [] : [found, found], "n1")).toMatchObject([{ count: 6 }]);
+});
+
 test("the tenth different message of one reason begins a combined event", () => {
   const correlator = new EventCorrelator("n1");
   const told = Array.from({ length: 12 }, (_, index) => correlator.aggregate(facts(`m${index}`, index)));
