@@ -77,7 +77,9 @@ function renewSandbox(
   const draft = { ...emptyDraft(), killPod: true };
   const nothing = { ...draft, createSandbox: false };
   if (pod.metadata.deletionTimestamp !== undefined) return nothing;
-  if (pod.spec.restartPolicy === "Never" && attempt !== 0 && status.containers.length > 0) return nothing;
+  // A container that was created and never started has not run: unlike in the kubelet, where such a pod stays Pending for ever.
+  const hasRun = status.containers.some(({ state }) => state !== "created");
+  if (pod.spec.restartPolicy === "Never" && attempt !== 0 && hasRun) return nothing;
   const newest = newestByName(status);
   const wanted = pod.spec.containers.filter((container) => {
     const record = newest.get(container.name);

@@ -173,6 +173,13 @@ const CASES: readonly Case[] = [
     plan: { kill: true, attempt: 2 },
   },
   {
+    name: "unlike the kubelet: containers that were created and never started have not run, and a Never pod gets its sandbox",
+    pod: { spec: { restartPolicy: "Never" } },
+    records: [["foo1", { state: "created" }]],
+    sandboxes: dead,
+    plan: { kill: true, create: true, attempt: 1, start: ALL },
+  },
+  {
     name: "Verify we create a pod sandbox if no ready sandbox for pod with RestartPolicy=Never and no containers have ever been created",
     pod: { spec: { restartPolicy: "Never" } },
     sandboxes: [sandbox({ state: "notready", attempt: 1 })],
