@@ -84,9 +84,9 @@ function withoutClaims(status: ApiPodStatus): ApiPodStatus {
   return rest;
 }
 
-/** Whether two values of JSON are the same, whatever the order of their keys; a key without a value is no key. */
+/** Whether two values of JSON are the same, whatever the order of their keys; a key without a value, or with `null`, is no key. */
 export function equalValues(a: unknown, b: unknown): boolean {
-  if (a === b) return true;
+  if (a === b || (a ?? undefined) === (b ?? undefined)) return true;
   if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
   if (Array.isArray(a) || Array.isArray(b))
     return (
