@@ -52,7 +52,7 @@ export class Invariants {
   }
 
   #checkRuntime(): void {
-    const { runtime } = this.#node;
+    const { manifests, runtime } = this.#node;
     for (const { text } of runtime.violations.slice(this.#violations)) this.#wrong(text);
     this.#violations = runtime.violations.length;
     const running = this.#node.running();
@@ -65,7 +65,8 @@ export class Invariants {
     const wanted = this.#folder.uids();
     for (const uid of this.#folder.known.keys()) {
       if (wanted.has(uid) || this.#wantedBefore.has(uid)) this.#gone.delete(uid);
-      else if (!present.has(uid) && runtime.inFlight().length === 0) this.#gone.add(uid);
+      // While the folder is away nobody can know what was removed from it.
+      else if (manifests.isThere && !present.has(uid) && runtime.inFlight().length === 0) this.#gone.add(uid);
     }
     for (const { podUid, name } of running)
       if (this.#gone.has(podUid))
@@ -88,24 +89,30 @@ export class Invariants {
 
   async #checkStatuses(): Promise<void> {
     const pods = await this.#node.pods();
-    for (const { metadata, status } of pods) {
+    const wanted = this.#folder.uids();
+    for (const key of this.#restarts.keys())
+      if (!wanted.has(key.slice(0, key.indexOf("/")))) this.#restarts.delete(key);
+    for (const uid of this.#phases.keys()) if (!wanted.has(uid)) this.#phases.delete(uid);
+    for (const { metadata, status, holdfast } of pods) {
       const { uid } = metadata;
-      // What was given up in between begins anew.
-      const anew = !this.#folder.uids().has(uid) || !this.#wantedBefore.has(uid);
+      // What is on its way out may be wanted again meanwhile, and begins anew then.
+      if (!wanted.has(uid)) continue;
+      const phase = this.#phases.get(uid);
+      if ((phase === "Succeeded" || phase === "Failed") && status.phase !== phase)
+        this.#wrong(`${this.#called(uid)}: phase went from ${phase} to ${status.phase}`);
+      if (holdfast.worker === "terminated" && status.reason === undefined)
+        this.#phases.set(uid, status.phase);
+      if (holdfast.worker !== "sync") continue;
       for (const { name, restartCount } of [
         ...(status.initContainerStatuses ?? []),
         ...(status.containerStatuses ?? []),
       ]) {
         const key = `${uid}/${name}`;
-        const before = anew ? 0 : (this.#restarts.get(key) ?? 0);
+        const before = this.#restarts.get(key) ?? 0;
         if (restartCount < before)
           this.#wrong(`${this.#called(uid)}/${name}: restartCount fell from ${before} to ${restartCount}`);
         this.#restarts.set(key, restartCount);
       }
-      const phase = anew ? undefined : this.#phases.get(uid);
-      if ((phase === "Succeeded" || phase === "Failed") && status.phase !== phase)
-        this.#wrong(`${this.#called(uid)}: phase went from ${phase} to ${status.phase}`);
-      this.#phases.set(uid, status.phase);
     }
   }
 

@@ -41,7 +41,7 @@ export class MemoryCgroups {
     remove: async (path) => {
       if (this.#containersIn(path).length > 0)
         throw new HoldfastError("TEST", "retryable", `processes live in ${path}`);
-      for (const at of [...this.#paths]) if (at === path || at.startsWith(`${path}/`)) this.#paths.delete(at);
+      for (const at of this.#paths) if (at === path || at.startsWith(`${path}/`)) this.#paths.delete(at);
     },
     children: async (path) => {
       const below = [...this.#paths].filter((at) => at.startsWith(`${path}/`));

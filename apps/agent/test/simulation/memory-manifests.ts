@@ -61,6 +61,10 @@ export class MemoryManifests implements ManifestFolder {
     this.#there = true;
   }
 
+  get isThere(): boolean {
+    return this.#there;
+  }
+
   async list(): Promise<readonly string[]> {
     this.#mustBeThere();
     return [...this.#files.keys()].sort();
@@ -102,7 +106,7 @@ export class MemoryManifests implements ManifestFolder {
   }
 
   #tell(hint: ManifestHint): void {
-    if (this.hints && this.#there) for (const { onHint } of [...this.#watchers]) onHint(hint);
+    if (this.hints && this.#there) for (const { onHint } of this.#watchers) onHint(hint);
   }
 }
 

@@ -128,10 +128,13 @@ export class SimulatedNode {
   /** Ends the agent politely. Returns how many of its timers were left armed. */
   async stop(): Promise<number> {
     const run = this.#take();
-    let stopped = false;
-    void run.agent.stop().then(() => (stopped = true));
-    for (let seconds = 0; !stopped && seconds < 100; seconds++)
-      await this.clock.advance(seconds === 0 ? 0 : 1000);
+    const stopping = run.agent.stop().then(() => true);
+    const isStopped = (): Promise<boolean> => Promise.race([stopping, this.clock.settle().then(() => false)]);
+    let stopped = await isStopped();
+    for (let seconds = 0; !stopped && seconds < 100; seconds++) {
+      await this.clock.advance(1000);
+      stopped = await isStopped();
+    }
     if (!stopped) this.troubles.push("the agent did not stop within 100 s");
     const left = run.clock.waiting;
     run.life.end();

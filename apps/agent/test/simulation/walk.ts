@@ -93,6 +93,7 @@ export class Walk {
     for (let step = 0; step < (this.#options.steps ?? 40) && problems.length === 0; step++) {
       await this.#step();
       await this.#pass(this.#random() * 4000);
+      if (this.#options.faults === "lists") this.#liftFaults();
     }
     if (problems.length === 0) await this.#peace();
     return problems;
@@ -176,20 +177,37 @@ export class Walk {
     this.#tell(`kill the sandbox of ${podName}`, () => this.node.runtime.killSandbox(id));
   }
 
-  #addFault(): void {
+  async #addFault(): Promise<void> {
     const lists = this.#options.faults === "lists";
+    if (lists && !(await this.#everythingWasSeen())) return;
     const draw = this.#random();
     const times = 1 + Math.floor(this.#random() * 3);
     const fault: Fault =
       draw < 0.25
         ? { match: { method: "containerdEvents", times: times * 5 }, ...this.#pick(EVENT_EFFECTS) }
-        : lists && draw < 0.6
+        : lists
           ? {
               match: { method: this.#pick(["ListPodSandbox", "ListContainers"]), times },
               ...this.#pick(LIST_EFFECTS),
             }
           : { match: { method: this.#pick(METHODS), times }, ...this.#pick(CALL_EFFECTS) };
     this.#tell(`fault ${JSON.stringify(fault)}`, () => this.#faults.push(this.node.runtime.addFault(fault)));
+  }
+
+  /** A list can only be seen to lie by who has seen a true one: not at an agent's start, nor at a pod's. */
+  async #everythingWasSeen(): Promise<boolean> {
+    const { pleg } = (await this.node.snapshot()) as { pleg?: { lastRelistAgeMs?: number } };
+    const running = this.node.running();
+    const ready = this.node.runtime.sandboxes().filter((sandbox) => sandbox.ready);
+    const begun = this.#folder
+      .wanted()
+      .filter(({ kind }) => kind.ending === "runs")
+      .every(
+        ({ uid, kind }) =>
+          ready.some(({ podUid }) => podUid === uid) &&
+          kind.running.every((name) => running.some((one) => one.podUid === uid && one.name === name)),
+      );
+    return pleg?.lastRelistAgeMs !== undefined && begun;
   }
 
   #liftFaults(): void {
@@ -216,6 +234,7 @@ export class Walk {
   }
 
   async #awayAndBack(): Promise<void> {
+    if (this.#options.faults === "lists") this.#liftFaults();
     const away = this.#pick([0, 0, 700, 9000]);
     await this.#pass(away);
     this.#story.push(`${this.node.clock.monotonic()}: an agent is started`);
