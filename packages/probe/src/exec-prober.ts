@@ -73,7 +73,8 @@ export class ExecProber {
         { containerId: request.containerId, cmd: request.command, timeout: BigInt(seconds) },
         { signal, deadlineMs },
       );
-      const answer = await withDeadline(clock, deadlineMs + BACKSTOP_MS, "ExecSync", call);
+      const first = Promise.race([call, rejectionOf(signal)]);
+      const answer = await withDeadline(clock, deadlineMs + BACKSTOP_MS, "ExecSync", first);
       const output = outputOf(answer.stdout, answer.stderr);
       return answer.exitCode === 0 ? { result: "success", output } : failure(output);
     } catch (error) {
@@ -98,6 +99,13 @@ export class ExecProber {
       return false;
     }
   }
+}
+
+/** Rejects when the signal aborts: not every runtime minds it. The signal is one call's own. */
+function rejectionOf(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
+  });
 }
 
 /** stdout, then stderr, cut to 10 KiB. */

@@ -35,7 +35,10 @@ export interface ProbeManagerOptions {
   readonly idleRecheckMs?: number;
   /** Containers that run already when the manager starts are probed within so many milliseconds, at random. Default 1000. */
   readonly restartSpreadMs?: number;
-  /** Probes due within this time wake the process together. At most a 20th of the period. Default 25. */
+  /**
+   * Probes due within this time wake the process together: the rhythm stays exact, its phase is rounded up. At most a tenth of the period, and less
+   * where many probes would come at once. Default 100.
+   */
   readonly coalesceMs?: number;
   /** Commands under way at once on the node. Default 8. */
   readonly parallelExecs?: number;
@@ -78,7 +81,7 @@ export function resolveOptions(options: ProbeManagerOptions): ResolvedProbeOptio
     random: options.random ?? seededRandom(1),
     idleRecheckMs: options.idleRecheckMs ?? (options.bus === undefined ? 0 : 10_000),
     restartSpreadMs: options.restartSpreadMs ?? 1000,
-    coalesceMs: options.coalesceMs ?? 25,
+    coalesceMs: options.coalesceMs ?? 100,
     parallelExecs: options.parallelExecs ?? 8,
     parallelExecsPerPod: options.parallelExecsPerPod ?? 2,
     parallelSockets: options.parallelSockets ?? 512,

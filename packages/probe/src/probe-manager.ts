@@ -38,6 +38,8 @@ import { VerdictStore } from "./verdict-store.ts";
 import type { ProblemText, WorkerHost } from "./worker-host.ts";
 
 const FLUSH_MS = 1000;
+/** About so many probes wake the process together: more would be late by one another. */
+const TOGETHER = 16;
 const WAKE_QUEUE = 1024;
 
 /** See the top of the file. Fills `ProbeVerdicts` of pod status and `ProbeResults` of pod actions. */
@@ -61,6 +63,8 @@ export class ProbeManager implements Component {
   readonly #unsaved = new Set<ProbeWorker>();
   readonly #flushing: TimerEntry = { dueAt: 0, heapIndex: -1, onDue: () => this.#flush() };
   #count = 0;
+  /** Probes per millisecond, if all workers were asking. */
+  #ratePerMs = 0;
   #dropped = 0;
   #running = false;
   #subscription: Subscription<AnyEnvelope> | undefined;
@@ -231,6 +235,7 @@ export class ProbeManager implements Component {
       workers.add(worker);
       fresh.push(worker);
       this.#count += 1;
+      this.#ratePerMs += 1 / spec.periodMs;
     }
     return fresh;
   }
@@ -264,6 +269,7 @@ export class ProbeManager implements Component {
       runtime === undefined
         ? undefined
         : new ExecProber({ runtime, clock, answerGraceMs, onLeftBehind: (id) => this.#leftBehind(id) });
+    const grainMs = (): number => Math.min(options.coalesceMs, TOGETHER / Math.max(this.#ratePerMs, 1e-6));
     return {
       tools: {
         clock,
@@ -280,7 +286,9 @@ export class ProbeManager implements Component {
       createdAt: clock.monotonic(),
       idleRecheckMs: options.idleRecheckMs,
       restartSpreadMs: options.restartSpreadMs,
-      coalesceMs: options.coalesceMs,
+      get grainMs() {
+        return grainMs();
+      },
       userAgent: options.userAgent,
       isRunning: () => this.#running,
       hostIp: (pod) => (pod.spec.hostNetwork === true ? (target.hostIPs?.()[0] ?? "127.0.0.1") : undefined),
@@ -332,6 +340,7 @@ export class ProbeManager implements Component {
     const workers = this.#pods.get(worker.podUid);
     if (workers?.delete(worker) !== true) return;
     this.#count -= 1;
+    this.#ratePerMs = this.#count === 0 ? 0 : this.#ratePerMs - 1 / worker.spec.periodMs;
     if (workers.size === 0) this.#pods.delete(worker.podUid);
     for (const other of workers) if (other.startup === worker) other.startup = undefined;
     const byId = this.#byContainerId[worker.kind];

@@ -51,7 +51,8 @@ export class ProbeMetrics {
   }
 
   started(lateMs: number): void {
-    this.#lateness.observe(lateMs / MS_PER_SECOND);
+    // A machine's timer may come a little early.
+    this.#lateness.observe(Math.max(lateMs, 0) / MS_PER_SECOND);
   }
   attempt(handler: HandlerName): void {
     this.#attempts.inc(HANDLER_LABELS[handler]);

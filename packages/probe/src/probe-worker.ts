@@ -265,7 +265,7 @@ export class ProbeWorker implements TimerEntry {
     const periodMs = this.#periodMs();
     const next = this.#base + periodMs;
     const { timers } = this.#host.tools;
-    if (next > now) timers.arm(this, next, Math.min(this.#host.coalesceMs, periodMs / 20));
+    if (next > now) timers.arm(this, next, Math.min(this.#host.grainMs, periodMs / 10));
     else timers.arm(this, now, 1);
   }
 

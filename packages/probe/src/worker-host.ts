@@ -27,7 +27,8 @@ export interface WorkerHost {
   readonly createdAt: number;
   readonly idleRecheckMs: number;
   readonly restartSpreadMs: number;
-  readonly coalesceMs: number;
+  /** Due times are rounded up to a multiple of this. Changes with the number of workers. */
+  readonly grainMs: number;
   readonly userAgent: string;
   /** Whether anything may be asked. */
   isRunning(): boolean;
