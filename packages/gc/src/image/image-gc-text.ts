@@ -78,7 +78,7 @@ export function imageGcPlanSummary({ entries, usage, wouldFreeBytes, shortBytes 
   const full =
     usage === undefined ? "" : `${usage.usagePercent}% of ${formatBytes(usage.capacityBytes)} used; `;
   const missing = shortBytes > 0 ? `, ${formatBytes(shortBytes)} short of the low threshold` : "";
-  return `${full}${countOf(going)} of ${entries.length} would go and free ${formatBytes(wouldFreeBytes)}${missing}`;
+  return `${full}${going} of ${countOf(entries.length)} would go and free ${formatBytes(wouldFreeBytes)}${missing}`;
 }
 
 function countOf(images: number): string {
