@@ -20,6 +20,8 @@ import type { AgentConfig } from "../config/agent-config.ts";
 import { chooseContainer, logFileOf } from "../logs/container-log.ts";
 import { readLog } from "../logs/read-log.ts";
 import { VERSION } from "../version.ts";
+import { computeStuckCalls } from "./compute-stuck-calls.ts";
+import type { CallSubject } from "./compute-stuck-calls.ts";
 import type { PodSide } from "./pod-side.ts";
 
 /** What the view reads. */
@@ -36,6 +38,8 @@ export interface LocalViewOptions {
 
 const EVENT_QUEUE = 2048;
 const DEFAULT_EXEC_SECONDS = 60;
+/** kubelet: DefaultTerminationGracePeriodSeconds. */
+const DEFAULT_GRACE_SECONDS = 30;
 const NO_STATUS: PodStatus = { phase: "Pending" };
 
 /** The agent as its users see it. */
@@ -189,8 +193,32 @@ export class LocalView implements AgentView, Component {
         capacity: config.maxPods,
       },
       agent: { version: VERSION, startedAt: new Date(this.#startedAt).toISOString(), pid: process.pid },
-      warnings: [...configWarnings, ...(this.#side?.pleg.health().warnings ?? [])],
+      warnings: [...configWarnings, ...this.#podTroubles(views)],
     };
+  }
+
+  /** What hangs, with pods by name. It is some pods' trouble and not the node's. */
+  #podTroubles(views: readonly PodView[]): readonly string[] {
+    const side = this.#side;
+    if (side === undefined) return [];
+    const named = views.map(({ pod }) => ({ pod, name: `${pod.metadata.namespace}/${pod.metadata.name}` }));
+    const whoIs = (id: string): CallSubject | undefined => {
+      for (const { pod, name } of named) {
+        const graceSeconds = pod.spec.terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS;
+        const { sandboxes, containers } = side.pleg.get(pod.metadata.uid).status;
+        const container = containers.find((record) => record.id === id)?.name;
+        if (container !== undefined) return { pod: name, container, graceSeconds };
+        if (name === id || sandboxes.some((record) => record.id === id))
+          return { pod: name, container: "", graceSeconds };
+      }
+      return undefined;
+    };
+    // The PLEG knows pods by their UIDs.
+    const looks = side.pleg.health().warnings.map((warning) => {
+      const known = named.find(({ pod }) => warning.startsWith(`pod ${pod.metadata.uid}`));
+      return known === undefined ? warning : warning.replace(known.pod.metadata.uid, known.name);
+    });
+    return [...looks, ...computeStuckCalls(this.#options.runtime.inFlight(), whoIs)];
   }
 
   failures(): readonly string[] {
