@@ -227,13 +227,12 @@ test("no line is lost when the log of a fast writer is rotated again and again",
       .map((name) => readFileSync(`${folder}/${name}`))
       .map((data) => (data[0] === GZIP_BYTE ? gunzipSync(data) : data).toString())
       .join("");
-  let ended = false;
-  const end = real.exited(containerId).then(() => (ended = true));
-  while (!ended) {
+  const running = async (): Promise<boolean> =>
+    (await real.cri.containerStatus({ containerId })).status?.state === 1;
+  while (await running()) {
     await manager.rotateLogs();
     await systemClock.sleep(20);
   }
-  await end;
   await manager.stop();
   const numbers = Array.from(text().matchAll(/ F line (\d+) of/g), ([, number]) => Number(number));
   expect(numbers).toEqual(Array.from({ length: lines }, (_, index) => index + 1));
