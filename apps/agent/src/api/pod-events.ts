@@ -41,7 +41,7 @@ export class PodEvents {
 }
 
 /** Their own words where an event has them, else its payload: small, flat, and cut to what people compare. */
-function eventText(event: AnyEnvelope): string {
+export function eventText(event: Pick<AnyEnvelope, "data" | "subject">): string {
   const data = (event.data ?? {}) as Record<string, unknown>;
   const container = event.subject.container;
   const words = typeof data["message"] === "string" ? data["message"] : payloadText(data, container);

@@ -2,6 +2,8 @@
 
 /** Which path answers what. Reading only: the API changes nothing but what a command run in a container changes. */
 import { HoldfastError } from "@holdfast/core/errors";
+import { journalAnswer } from "./journal-routes.ts";
+import type { JournalView } from "./journal-routes.ts";
 import type { ApiAnswer, ApiRequest, ApiRouter } from "./server.ts";
 import type { ExecAnswer, ExecBody, NodeObject, PodList, PodObject, WatchEvent } from "./types.ts";
 
@@ -31,8 +33,8 @@ export interface AgentView {
 
 const MAX_EXEC_SECONDS = 3600;
 
-/** Makes the router. */
-export function createRouter(view: AgentView): ApiRouter {
+/** Makes the router. Without a journal its routes say that there is none. */
+export function createRouter(view: AgentView, journal?: JournalView): ApiRouter {
   return async (request) => {
     const [first, second, third, ...rest] = request.segments;
     if (first === "healthz") return health(view);
@@ -41,10 +43,16 @@ export function createRouter(view: AgentView): ApiRouter {
     if (first === "api" && second === "v1") {
       if (third === "pods" && rest.length === 0) return podsAnswer(view, request);
       if (third === "node" && rest.length === 0) return { json: view.node() };
+      if (third === "journal") return journalAnswer(required(journal), request, rest, () => view.node().name);
       if (third === "namespaces" && rest[1] === "pods") return podAnswer(view, request, rest);
     }
     throw new HoldfastError("AGENT_ROUTE", "not-found", `there is nothing at /${request.segments.join("/")}`);
   };
+}
+
+function required(journal: JournalView | undefined): JournalView {
+  if (journal !== undefined) return journal;
+  throw new HoldfastError("AGENT_NO_JOURNAL", "not-found", "this agent keeps no journal");
 }
 
 function health(view: AgentView): ApiAnswer {

@@ -11,10 +11,17 @@
  * | GET /api/v1/namespaces/NS/pods/NAME/log?container=&previous=&follow=&tailLines=&sinceSeconds=&timestamps= | plain text |
  * | POST /api/v1/namespaces/NS/pods/NAME/exec | {@link ExecAnswer} for an {@link ExecBody} |
  * | GET /api/v1/node | {@link NodeObject} |
+ * | GET /api/v1/journal/events?pod=&podUid=&container=&type=A,B/*&since=MS&before=SEQ&after=SEQ&limit= | {@link EventList}, oldest first |
+ * | GET /api/v1/journal/events?…&follow=true | one `JournalEvent` a line: the page, then what comes |
+ * | GET /api/v1/journal/kube-events?pod= (and the like) | {@link KubeEventList} |
+ * | GET /api/v1/journal/terminations?pod=&container=&limit= | {@link TerminationList}, newest first |
+ * | GET /api/v1/journal/why/pods/NS/NAME?container=, why/node, why/image?ref= | {@link WhyAnswer} |
+ * | GET /api/v1/journal/pods?name= | `items`: `namespace/name` of what the journal knows by that name |
  * | GET /healthz, /metrics, /debug/snapshot | text, Prometheus text, JSON |
  */
 import type { NodeCondition } from "@holdfast/node";
 import type { Pod, PodStatus } from "@holdfast/core/pod-types";
+import type { JournalEvent, KubeEvent, Story, Termination } from "@holdfast/journal";
 
 /** A pod with its status and what Holdfast knows beside it. */
 export interface PodObject extends Pod {
@@ -84,6 +91,27 @@ export interface NodeObject {
   readonly agent: { readonly version: string; readonly startedAt: string; readonly pid: number };
   /** Settings that were given and have no effect yet. */
   readonly warnings: readonly string[];
+}
+
+/** Events of the journal. */
+export interface EventList {
+  readonly items: readonly JournalEvent[];
+}
+
+/** Kubernetes events derived from the journal, oldest first. */
+export interface KubeEventList {
+  readonly items: readonly KubeEvent[];
+}
+
+/** Rows of the restart ledger. */
+export interface TerminationList {
+  readonly items: readonly Termination[];
+}
+
+/** A story, with the last lines of the containers whose end it tells of, where they are still there. */
+export interface WhyAnswer {
+  readonly story: Story;
+  readonly logs?: readonly { readonly seq: number; readonly lines: readonly string[] }[];
 }
 
 /** Every failed request's body. */

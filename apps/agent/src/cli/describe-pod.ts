@@ -4,10 +4,20 @@
 import { formatAge } from "@holdfast/core/duration";
 import { allContainers } from "@holdfast/core/pod";
 import type { Container, ContainerStateStatus, ContainerStatus } from "@holdfast/core/pod-types";
+import type { KubeEvent } from "@holdfast/journal";
 import type { PodObject } from "../api/types.ts";
+import { formatKubeEvents } from "./event-lines.ts";
 
-/** Renders one pod. `now` is wall time in milliseconds. */
-export function describePod(pod: PodObject, now: number): string {
+/** Kubernetes events shown. */
+const MAX_EVENTS = 20;
+
+/** Renders one pod. `now` is wall time in milliseconds; `kubeEvents` are the journal's, undefined where there is none. */
+export function describePod(
+  pod: PodObject,
+  now: number,
+  kubeEvents?: readonly KubeEvent[],
+  columns: number = Number.POSITIVE_INFINITY,
+): string {
   const { metadata, spec, status } = pod;
   const lines = [
     field("Name", metadata.name),
@@ -31,7 +41,7 @@ export function describePod(pod: PodObject, now: number): string {
         `  ${condition.type.padEnd(28)}${condition.status}${condition.message === undefined || condition.message === "" ? "" : `  ${condition.message}`}`,
     ),
     ...volumes(pod),
-    ...events(pod, now),
+    ...(kubeEvents === undefined ? events(pod, now) : journalEvents(kubeEvents, now, columns)),
   ];
   return lines.join("\n");
 }
@@ -142,6 +152,12 @@ function volumes(pod: PodObject): string[] {
     return `  ${volume.name}: ${kind}${used.has(volume.name) ? "" : " (not mounted)"}`;
   });
   return lines.length === 0 ? [] : ["Volumes:", ...lines];
+}
+
+function journalEvents(known: readonly KubeEvent[], now: number, columns: number): string[] {
+  if (known.length === 0) return ["Events: none"];
+  const table = formatKubeEvents(known.slice(-MAX_EVENTS), now, columns - 2);
+  return ["Events:", ...table.split("\n").map((line) => `  ${line}`)];
 }
 
 function events(pod: PodObject, now: number): string[] {

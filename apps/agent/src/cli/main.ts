@@ -11,12 +11,14 @@ import { CommandError } from "./command.ts";
 import type { Command, CommandOption, Terminal } from "./command.ts";
 import { describeCommand } from "./commands/describe.ts";
 import { doctorCommand } from "./commands/doctor.ts";
+import { eventsCommand } from "./commands/events.ts";
 import { execCommand } from "./commands/exec.ts";
 import { getCommand } from "./commands/get.ts";
 import { logsCommand } from "./commands/logs.ts";
 import { runCommand } from "./commands/run.ts";
 import { validateCommand } from "./commands/validate.ts";
 import { versionCommand } from "./commands/version.ts";
+import { whyCommand } from "./commands/why.ts";
 import { commandHelp, generalHelp } from "./help.ts";
 
 /** In the order of the help. */
@@ -24,6 +26,8 @@ export const COMMANDS: readonly Command[] = [
   runCommand,
   getCommand,
   describeCommand,
+  whyCommand,
+  eventsCommand,
   logsCommand,
   execCommand,
   validateCommand,

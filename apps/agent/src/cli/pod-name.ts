@@ -6,27 +6,62 @@ import { CommandError, textOption } from "./command.ts";
 
 /** The API path of the pod that `NAME`, `NS/NAME` or `-n NS NAME` means; without a namespace the name must be the only one. */
 export async function podPath(context: CommandContext, given: string): Promise<string> {
+  const { namespace, name } = written(context, given);
+  if (namespace !== undefined) return path(namespace, name);
+  const found = await living(context, name);
+  const [first] = found;
+  if (first === undefined)
+    throw new CommandError(`there is no pod "${name}"`, { next: "holdfast get pods lists them" });
+  return path(...split(only(name, found)));
+}
+
+/** `NS/NAME` of the same, also of a pod that is gone and of which only the journal knows. */
+export async function podOfHistory(context: CommandContext, given: string): Promise<string> {
+  const { namespace, name } = written(context, given);
+  if (namespace !== undefined) return `${namespace}/${name}`;
+  const found = await living(context, name);
+  if (found.length > 0) return only(name, found);
+  const query = new URLSearchParams({ name });
+  const { items } = await context.client.get<{ items: readonly string[] }>(`/api/v1/journal/pods?${query}`);
+  if (items.length > 0) return only(name, items);
+  throw new CommandError(`nothing is known of a pod "${name}"`, {
+    next: "holdfast get pods lists those that are there; of others give NAMESPACE/NAME as it was",
+  });
+}
+
+function written(
+  context: CommandContext,
+  given: string,
+): { readonly namespace: string | undefined; readonly name: string } {
   const slash = given.indexOf("/");
   const name = given.slice(slash + 1);
-  const namespace = slash > 0 ? given.slice(0, slash) : textOption(context, "namespace");
-  if (namespace !== undefined) return path(namespace, name);
+  return { name, namespace: slash > 0 ? given.slice(0, slash) : textOption(context, "namespace") };
+}
+
+/** A static pod carries its node's name behind its own: both are understood. */
+async function living(context: CommandContext, name: string): Promise<readonly string[]> {
   const { items } = await context.client.get<PodList>("/api/v1/pods");
-  // A static pod carries its node's name behind its own: both are understood.
   const exact = items.filter((pod) => pod.metadata.name === name);
   const found =
     exact.length > 0
       ? exact
       : items.filter((pod) => pod.metadata.name === `${name}-${pod.spec.nodeName ?? ""}`);
-  const [first] = found;
-  if (first === undefined)
-    throw new CommandError(`there is no pod "${name}"`, { next: "holdfast get pods lists them" });
-  if (new Set(found.map((pod) => pod.metadata.namespace)).size > 1) {
+  return found.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`);
+}
+
+function only(name: string, found: readonly string[]): string {
+  if (new Set(found).size > 1) {
     throw new CommandError(`pod "${name}" is in several namespaces`, {
       exitCode: 2,
-      next: `name one: ${found.map((pod) => `${pod.metadata.namespace}/${name}`).join(", ")}`,
+      next: `name one: ${[...new Set(found)].join(", ")}`,
     });
   }
-  return path(first.metadata.namespace, first.metadata.name);
+  return found[0] ?? name;
+}
+
+function split(pod: string): [namespace: string, name: string] {
+  const slash = pod.indexOf("/");
+  return [pod.slice(0, slash), pod.slice(slash + 1)];
 }
 
 function path(namespace: string, name: string): string {

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** The agent's state folder: its lock, its identity, its store. */
+/** The agent's state folder: its lock, its identity, its two stores. */
 import { randomUUID } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "@holdfast/core/clock";
+import { errorText } from "@holdfast/core/errors";
 import type { Health } from "@holdfast/core/lifecycle";
 import type { Logger } from "@holdfast/core/log";
+import { JOURNAL_MIGRATIONS } from "@holdfast/journal";
+import type { JournalDatabase } from "@holdfast/journal";
 import { lockStateFolder, openStore, resilientCheckpoint } from "@holdfast/store";
 import type { ResilientCheckpoint, Store } from "@holdfast/store";
 
@@ -16,6 +19,8 @@ export interface StateFolder extends Disposable {
   readonly instanceId: string;
   /** `pods/`: each pod's folder is below. */
   readonly podsDir: string;
+  /** journal.db. Absent where no history is kept. */
+  readonly journal?: JournalDatabase;
   /** Values of one manager; they never fail, also on a full disk. */
   checkpoint(namespace: string): ResilientCheckpoint;
   health(): Health;
@@ -35,10 +40,12 @@ export function openStateFolder(stateDir: string, clock: Clock, logger: Logger):
     logger,
     onUnusable: "memory",
   });
+  const journal = openJournal(stateDir, clock, logger);
   const checkpoints = new Map<string, ResilientCheckpoint>();
   return {
     instanceId: readInstanceId(join(stateDir, "instance-id"), logger),
     podsDir,
+    ...(journal.store !== undefined && { journal: journal.store }),
     checkpoint(namespace) {
       const known = checkpoints.get(namespace) ?? resilientCheckpoint({ store, namespace, clock, logger });
       checkpoints.set(namespace, known);
@@ -47,15 +54,39 @@ export function openStateFolder(stateDir: string, clock: Clock, logger: Logger):
     health: () => ({
       failures: [
         ...store.health().failures,
+        ...journal.failures().map((failure) => `journal: ${failure}`),
         ...[...checkpoints.values()].flatMap((checkpoint) => checkpoint.health().failures),
       ],
     }),
     [Symbol.dispose]() {
       for (const checkpoint of checkpoints.values()) checkpoint[Symbol.dispose]();
       store.close();
+      journal.store?.close();
       lock.release();
     },
   };
+}
+
+/** History is disposable: whatever is wrong with its file, pods are looked after. */
+function openJournal(
+  stateDir: string,
+  clock: Clock,
+  logger: Logger,
+): { readonly store: Store | undefined; readonly failures: () => readonly string[] } {
+  try {
+    const store = openStore({
+      path: join(stateDir, "journal.db"),
+      durability: "disposable",
+      migrations: JOURNAL_MIGRATIONS,
+      clock,
+      logger: logger.child({ store: "journal" }),
+      onUnusable: "memory",
+    });
+    return { store, failures: () => store.health().failures };
+  } catch (error) {
+    logger.error("no history is kept: the journal cannot be opened", { err: error });
+    return { store: undefined, failures: () => [`no history is kept: ${errorText(error)}`] };
+  }
 }
 
 /** A plain file, so that losing state.db does not disown the pods. */
