@@ -23,6 +23,8 @@ export { computeUsage } from "./image/compute-usage.ts";
 export type { FilesystemUsageFacts, Thresholds } from "./image/compute-usage.ts";
 export { LayerAccount } from "./image/layer-account.ts";
 export type { ImageLayer } from "./image/layer-account.ts";
+export { estimateImageLayers, runtimeImageLayers } from "./image/image-layers.ts";
+export type { LayeredImage, ReadImageLayers } from "./image/image-layers.ts";
 export { matchesGlob, normalizeImageName } from "./image/image-names.ts";
 export type { ImageNames } from "./image/image-names.ts";
 

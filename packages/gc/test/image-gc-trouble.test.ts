@@ -114,6 +114,33 @@ describe("a runtime in trouble", () => {
   });
 });
 
+describe("many images", () => {
+  it("500 images and 2,000 containers: a look is 6 calls at most, a removal 3 each", async () => {
+    const images = Object.fromEntries(Array.from({ length: 500 }, (_, at) => [`i${at}`, 1]));
+    await using world = new ImageWorld({
+      images,
+      manager: { imageVolumes: false, layers: "sizes" },
+    });
+    const sandbox = { metadata: { name: "pod", namespace: "default", uid: "pod", attempt: 0 } };
+    const { podSandboxId } = await world.fake.runPodSandbox({ config: sandbox });
+    for (let at = 0; at < 2000; at++)
+      await world.fake.createContainer({
+        podSandboxId,
+        sandboxConfig: sandbox,
+        config: { metadata: { name: `c${at}`, attempt: 0 }, image: { image: idOf(`i${at % 400}`) } },
+      });
+    const counted = (): number => Object.values(world.fake.calls).reduce((sum, count) => sum + count, 0);
+    const before = counted();
+    await world.gc.plan();
+    // Images, containers, Status, sandboxes and the newest one's status, the file system.
+    expect(counted() - before).toBe(6);
+    const { removed } = await world.gc.deleteUnusedImages();
+    expect(removed).toHaveLength(100);
+    // One look less at the file system, and one more list at the end.
+    expect(counted() - before).toBe(6 + 6 + 3 * 100);
+  });
+});
+
 describe("life", () => {
   it("looks at once and every five minutes, starts and stops twice, and again", async () => {
     await using world = new ImageWorld({ images: { a: 10 } });

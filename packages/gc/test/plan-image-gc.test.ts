@@ -3,6 +3,7 @@
 import {
   computeUsage,
   DEFAULT_IMAGE_GC_POLICY,
+  estimateImageLayers,
   formatBytes,
   imageGcPlanRows,
   imageGcPlanSummary,
@@ -111,6 +112,46 @@ describe("shared layers", () => {
     const account = new LayerAccount(images, layers);
     expect(images.map((one) => account.frees(one))).toEqual([10, 20, 30]);
     expect(images.map((one) => account.remove(one))).toEqual([10, 120, 30]);
+  });
+
+  it("are reckoned from sizes: exactly where images build on one another", () => {
+    const layered = [
+      { id: "app", sizeBytes: 130, diffIds: ["base", "app"] },
+      { id: "base", sizeBytes: 100, diffIds: ["base"] },
+      { id: "twin", sizeBytes: 131, diffIds: ["base", "app"] },
+    ];
+    expect(Object.fromEntries(estimateImageLayers(layered))).toEqual({
+      base: [{ digest: "base", bytes: 100 }],
+      app: [
+        { digest: "base", bytes: 100 },
+        { digest: "app", bytes: 30 },
+      ],
+      twin: [
+        { digest: "base", bytes: 100 },
+        { digest: "app", bytes: 30 },
+      ],
+    });
+  });
+
+  it("never count more than all sizes together, whatever is removed in whatever order", () => {
+    const layered = fc.array(
+      fc.record({
+        sizeBytes: fc.integer({ min: 0, max: 1000 }),
+        diffIds: fc.array(fc.constantFrom("a", "b", "c", "d", "e"), { maxLength: 5 }),
+      }),
+      { maxLength: 8 },
+    );
+    fc.assert(
+      fc.property(layered, (specs) => {
+        const all = specs.map((spec, at) => image(String(at), spec.sizeBytes));
+        const estimated = estimateImageLayers(specs.map((spec, at) => ({ id: String(at), ...spec })));
+        const account = new LayerAccount(all, estimated);
+        const freed = all.reduce((sum, one) => sum + account.remove(one), 0);
+        expect(freed).toBeLessThanOrEqual(specs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
+        for (const one of estimated.values())
+          for (const { bytes } of one) expect(bytes).toBeGreaterThanOrEqual(0);
+      }),
+    );
   });
 
   it("make a plan take as many images as it needs", () => {

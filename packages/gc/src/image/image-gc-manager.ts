@@ -25,20 +25,22 @@ import { ImageGcFailed, ImageGcStarted } from "../events.ts";
 import type { GcEventText } from "../events.ts";
 import { memoryCheckpoint } from "../memory-checkpoint.ts";
 import { PeriodicLoop } from "../periodic-loop.ts";
-import type { GcCheckpoint, ImageGcRuntime, ReadFilesystem } from "../ports.ts";
+import type { FilesystemFigures, GcCheckpoint, ImageGcRuntime, ReadFilesystem } from "../ports.ts";
+import { computeUsage } from "./compute-usage.ts";
 import type { GcImage, ImageGcFacts, ImageGcGoal, ImageGcPlan } from "./image-gc-facts.ts";
 import { ImageGcMetrics } from "./image-gc-metrics.ts";
 import { isImageGcOff, resolveImageGcPolicy } from "./image-gc-policy.ts";
 import type { ImageGcPolicy } from "./image-gc-policy.ts";
 import { insufficientSpaceText, whoHoldsSpace } from "./image-gc-text.ts";
 import { needsLabels } from "./image-keep-rules.ts";
+import { runtimeImageLayers } from "./image-layers.ts";
+import type { ReadImageLayers } from "./image-layers.ts";
 import { ImageLocks } from "./image-locks.ts";
 import { allNames } from "./image-names.ts";
 import { ImageReader } from "./image-reader.ts";
 import { ImageRecords } from "./image-records.ts";
 import { ImageRemover } from "./image-remover.ts";
 import type { RemovalOutcome } from "./image-remover.ts";
-import type { ImageLayer } from "./layer-account.ts";
 import { planImageGc } from "./plan-image-gc.ts";
 
 /** How an {@link ImageGcManager} is made. Milliseconds. */
@@ -57,8 +59,11 @@ export interface ImageGcManagerOptions {
   readonly sandboxImages?: readonly string[];
   /** Whether containers are asked, once each, which images they mount as volumes. Default true. */
   readonly imageVolumes?: boolean;
-  /** Layers by image id, if somebody knows them: what images share is then counted once. */
-  readonly layers?: (images: readonly GcImage[]) => Promise<ReadonlyMap<string, readonly ImageLayer[]>>;
+  /**
+   * Layers of images: what several share counts once. Default: reckoned from what the runtime tells, asked once for each image when something is to go.
+   * `"sizes"`: each image counts with its size, as the kubelet does it.
+   */
+  readonly layers?: ReadImageLayers | "sizes";
   /** From the end of one pass to the next. Default 300 000. kubelet: ImageGCPeriod. */
   readonly periodMs?: number;
   /** The node, for events. */
@@ -98,6 +103,7 @@ export class ImageGcManager implements Component {
   readonly #metrics: ImageGcMetrics;
   readonly #logger: Logger;
   readonly #publish: Publisher;
+  readonly #layers: ReadImageLayers | undefined;
   readonly #loop: PeriodicLoop;
   #life: LinkedSignal = linkSignal();
   /** Passes wait for one another. */
@@ -119,6 +125,8 @@ export class ImageGcManager implements Component {
     this.#records = new ImageRecords({ clock, checkpoint, logger: this.#logger });
     const { sandboxImages = [], imageVolumes = true } = options;
     this.#reader = new ImageReader({ runtime, clock, filesystem, sandboxImages, imageVolumes });
+    const { layers = runtimeImageLayers(runtime, clock) } = options;
+    this.#layers = layers === "sizes" ? undefined : layers;
     this.#loop = new PeriodicLoop({
       clock,
       name: this.name,
@@ -301,14 +309,14 @@ export class ImageGcManager implements Component {
 
   /** Everything a plan is made from; remembers what it sees. kubelet: detectImages. */
   async #look(goal: ImageGcGoal, signal: AbortSignal): Promise<ImageGcFacts> {
-    const { clock, layers } = this.#options;
+    const { clock } = this.#options;
     this.#records.load();
     const now = clock.monotonic();
     const images = await this.#reader.images(signal, { labels: needsLabels(this.#policy.keep) });
     const { users, unreadable } = await this.#reader.users(images, signal);
     const sandboxImages = await this.#reader.sandboxImages(images, signal);
     const filesystem = goal === "unused" ? undefined : await this.#reader.filesystem(signal);
-    const known = await layers?.(images);
+    const layers = this.#isCalm(goal, filesystem) ? undefined : await this.#layers?.(images, signal);
     this.#keepList(images);
     this.#records.detect(images, (id) => users.has(id), now);
     const held = this.#heldAmong(images);
@@ -321,8 +329,15 @@ export class ImageGcManager implements Component {
       unreadableUsers: unreadable.length,
       filesystem,
       now,
-      ...(known === undefined ? {} : { layers: known }),
+      ...(layers === undefined ? {} : { layers }),
     };
+  }
+
+  /** Nothing is to be freed: what an image's removal would free is of no interest. */
+  #isCalm(goal: ImageGcGoal, filesystem: FilesystemFigures | undefined): boolean {
+    if (goal === "unused") return isImageGcOff(this.#policy);
+    if (filesystem === undefined || this.#policy.maxAgeMs > 0) return false;
+    return computeUsage(filesystem, this.#policy).toFreeBytes === 0;
   }
 
   #heldAmong(images: readonly GcImage[]): ReadonlyMap<string, string> {

@@ -34,6 +34,15 @@ export function imageLabelsIn(
   return undefined;
 }
 
+/** Digests of an image's layers, lowest first; empty when they are not told. */
+export function diffIdsIn(info: Readonly<Record<string, string>>): readonly string[] {
+  for (const text of Object.values(info)) {
+    const ids = member(member(member(parse(text), "imageSpec"), "rootfs"), "diff_ids");
+    if (Array.isArray(ids)) return ids.filter((id): id is string => typeof id === "string");
+  }
+  return [];
+}
+
 function parse(text: string): unknown {
   try {
     return JSON.parse(text);
