@@ -7,6 +7,7 @@
  * attempt during which our own event loop stood still never counts as the target's silence.
  */
 import type { Clock } from "@holdfast/core/clock";
+import { errorText } from "@holdfast/core/errors";
 import type { ExecProber } from "./exec-prober.ts";
 import { isWorthRetrying, MAX_ATTEMPTS, proberError } from "./outcome.ts";
 import type { ProbeOutcome } from "./outcome.ts";
@@ -116,13 +117,23 @@ export class ProbeAttempts implements PlaceHolder, TimerEntry {
     this.#starved = false;
     this.#stalledBefore = timers.stalledMs;
     metrics.attempt(request.handler);
-    if (request.handler !== "exec") {
-      // Late by a little at most: a hundredth of the timeout.
-      timers.arm(this, clock.monotonic() + this.#timeoutMs, this.#timeoutMs / 100);
+    if (request.handler === "exec") {
+      if (exec !== undefined) this.#run = exec.start(request, this.#onDone);
+      else this.#finish(proberError("handler", "there is no runtime to run commands with"));
+      return;
+    }
+    // Late by a little at most: a hundredth of the timeout.
+    timers.arm(this, clock.monotonic() + this.#timeoutMs, this.#timeoutMs / 100);
+    let problem: ProbeOutcome;
+    try {
       this.#run = handlers.start(request, this.#onDone);
-    } else if (exec === undefined)
-      this.#finish(proberError("handler", "there is no runtime to run commands with"));
-    else this.#run = exec.start(request, this.#onDone);
+      return;
+    } catch (error) {
+      problem = proberError("handler", errorText(error));
+    }
+    // A bug, or an address that no socket takes: this probe says nothing, the others go on.
+    timers.disarm(this);
+    this.#finish(problem);
   }
 
   readonly #onDone = (outcome: ProbeOutcome): void => {

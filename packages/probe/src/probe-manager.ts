@@ -348,7 +348,8 @@ export class ProbeManager implements Component {
       byId.delete(worker.containerId);
     this.#unsaved.delete(worker);
     this.#teller.forget(worker);
-    this.#store.remove(worker.key);
+    // One that ended at its first look, as each sync of its pod makes it, has left nothing.
+    if (worker.probedAt !== undefined || this.#store.has(worker.key)) this.#store.remove(worker.key);
     this.#metrics.workers(this.#count);
   }
 

@@ -40,10 +40,12 @@ async function container(
     onLeftBehind: (one) => left.push(one),
   });
   const run = async (command = ["check"], timeoutMs = 1000): Promise<ProbeOutcome> => {
-    let outcome: ProbeOutcome | undefined;
-    prober.start({ handler: "exec", containerId: id, command, timeoutMs }, (answer) => (outcome = answer));
+    const outcomes: ProbeOutcome[] = [];
+    const request = { handler: "exec", containerId: id, command, timeoutMs } as const;
+    prober.start(request, (outcome) => void outcomes.push(outcome));
     await clock.settle(6);
-    for (let second = 0; second < 60 && outcome === undefined; second++) await clock.advance(1000);
+    for (let second = 0; second < 60 && outcomes.length === 0; second++) await clock.advance(1000);
+    const [outcome] = outcomes;
     if (outcome === undefined) throw new Error("no outcome within a minute");
     return outcome;
   };

@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { createServer as createTlsServer } from "node:https";
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { buildHttpRequest } from "@holdfast/probe";
 import type { ProbeOutcome } from "@holdfast/probe";
 import type { Probe } from "@holdfast/core/pod-types";
-import { attempt, closedPort, httpServer, listen, tcpServer } from "./loopback.ts";
+import { attempt, closedPort, httpServer, listen, selfSigned, tcpServer } from "./loopback.ts";
 
 type HttpGet = NonNullable<Probe["httpGet"]>;
 
@@ -258,40 +254,11 @@ test("proxies in the environment are not asked", async () => {
 
 describe("https", () => {
   test("any certificate will do", async () => {
-    const folder = mkdtempSync(join(tmpdir(), "probe-tls-"));
-    try {
-      const key = join(folder, "key.pem");
-      const cert = join(folder, "cert.pem");
-      execFileSync(
-        "openssl",
-        [
-          "req",
-          "-x509",
-          "-newkey",
-          "ec",
-          "-pkeyopt",
-          "ec_paramgen_curve:prime256v1",
-          "-nodes",
-          "-subj",
-          "/CN=nobody",
-          "-keyout",
-          key,
-          "-out",
-          cert,
-        ],
-        { stdio: "ignore" },
-      );
-      const server = createTlsServer(
-        { key: readFileSync(key), cert: readFileSync(cert) },
-        (_request, response) => response.end("sealed"),
-      );
-      const port = await listen(server);
-      expect(await get(port, { scheme: "HTTPS" })).toEqual({ result: "success", output: "sealed" });
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
+    const server = createTlsServer(selfSigned(), (_request, response) => response.end("sealed"));
+    const port = await listen(server);
+    expect(await get(port, { scheme: "HTTPS" })).toEqual({ result: "success", output: "sealed" });
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
   });
 
   test("a server that speaks plain HTTP", async () => {

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Real servers on loopback that misbehave in one way each, and probes of them. */
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { nodeProbeHandlers } from "@holdfast/probe/node";
 import type { ProbeOutcome, SocketProbeRequest } from "@holdfast/probe";
 
@@ -70,4 +74,18 @@ export function attempt(
     const run = nodeProbeHandlers.start(request, resolve);
     void expireWhen.then(() => run.expire());
   });
+}
+
+/** A certificate that nobody trusts. */
+export function selfSigned(): { readonly key: Buffer; readonly cert: Buffer } {
+  const folder = mkdtempSync(join(tmpdir(), "probe-tls-"));
+  try {
+    const [key, cert] = [join(folder, "key.pem"), join(folder, "cert.pem")];
+    const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
+    const args = ["req", "-x509", ...curve, "-nodes", "-subj", "/CN=nobody", "-keyout", key, "-out", cert];
+    execFileSync("openssl", args, { stdio: "ignore" });
+    return { key: readFileSync(key), cert: readFileSync(cert) };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 }

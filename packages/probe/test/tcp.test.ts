@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { readFileSync } from "node:fs";
-import { expect, test } from "vitest";
+import { createServer as createHttp2Server } from "node:http2";
+import { connect } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
+import { describe, expect, test } from "vitest";
 import { probeOnce } from "@holdfast/probe/node";
-import { attempt, closedPort, httpServer, tcpServer } from "./loopback.ts";
+import { attempt, closedPort, httpServer, listen, selfSigned, tcpServer } from "./loopback.ts";
 
 test("a connection is enough", async () => {
   await using server = await tcpServer(() => {});
@@ -47,12 +50,54 @@ function timeWaits(port: number): number {
     .filter((line) => line.includes(`:${hex} `) && / 06 /.test(line)).length;
 }
 
-test("nothing is left in TIME_WAIT on our side", async () => {
-  await using server = await tcpServer(() => {});
-  await using web = await httpServer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", false);
-  for (let turn = 0; turn < 20; turn++) {
-    await probeOnce({ tcpSocket: { port: server.port } });
-    expect((await probeOnce({ httpGet: { port: web.port } })).result).toBe("success");
-  }
-  expect([timeWaits(server.port), timeWaits(web.port)]).toEqual([0, 0]);
+describe("on our side nothing is left in TIME_WAIT after", () => {
+  const answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+  test("(whereas a socket that just ends is left there)", async () => {
+    await using server = await tcpServer((socket) => socket.on("end", () => socket.end()).resume());
+    await new Promise((resolve) => {
+      const socket = connect({ host: "127.0.0.1", port: server.port }, () => socket.end());
+      socket.resume().on("close", resolve);
+    });
+    expect(timeWaits(server.port)).toBe(1);
+  });
+
+  test("tcp and http", async () => {
+    await using server = await tcpServer(() => {});
+    await using web = await httpServer(answer, false);
+    for (let turn = 0; turn < 20; turn++) {
+      await probeOnce({ tcpSocket: { port: server.port } });
+      expect((await probeOnce({ httpGet: { port: web.port } })).result).toBe("success");
+    }
+    expect([timeWaits(server.port), timeWaits(web.port)]).toEqual([0, 0]);
+  });
+
+  test("https", async () => {
+    const server = createTlsServer(selfSigned(), (socket) => {
+      socket.on("error", () => {});
+      socket.on("data", () => socket.write(answer));
+    });
+    const port = await listen(server);
+    for (let turn = 0; turn < 5; turn++)
+      expect((await probeOnce({ httpGet: { port, scheme: "HTTPS" } })).result).toBe("success");
+    expect(timeWaits(port)).toBe(0);
+    server.close();
+  });
+
+  test("grpc", async () => {
+    const server = createHttp2Server();
+    server.on("stream", (stream) => {
+      stream.on("error", () => {});
+      stream.respond(
+        { ":status": 200, "content-type": "application/grpc", "grpc-status": "5" },
+        { endStream: true },
+      );
+    });
+    server.on("sessionError", () => {});
+    const port = await listen(server);
+    for (let turn = 0; turn < 5; turn++)
+      expect((await probeOnce({ grpc: { port } })).output).toContain("code = NotFound");
+    expect(timeWaits(port)).toBe(0);
+    server.close();
+  });
 });
