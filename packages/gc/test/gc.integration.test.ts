@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // On a real containerd (HOLDFAST_TEST_CONTAINERD): images pulled from a registry on the loopback, real containers, real logs.
+import { execFile } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { promisify } from "node:util";
 import { gunzipSync } from "node:zlib";
 import { Bus } from "@holdfast/bus";
 import {
@@ -116,6 +118,26 @@ class Real implements AsyncDisposable {
     rmSync(this.podLogsDir, { recursive: true });
   }
 }
+
+test("the README's first program prints the plan of a containerd and removes nothing", async () => {
+  await using real = await Real.start();
+  const before = await real.listed();
+  const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
+  // Beside the package, so that it finds it by name.
+  const file = new URL(`readme-${process.pid}.program.ts`, import.meta.url).pathname;
+  writeFileSync(file, /```ts\n([\s\S]*?)```/.exec(readme)?.[1] ?? "");
+  try {
+    const argv = ["--conditions=@holdfast/source", file, real.cri.endpoint];
+    const { stdout } = await promisify(execFile)(process.execPath, argv, { timeout: 20_000 });
+    const lines = stdout.trim().split("\n");
+    expect(lines[0]).toMatch(/^IMAGE\tSIZE\t/);
+    expect(lines).toHaveLength(before.size + 2);
+    expect(lines.at(-1)).toMatch(/images would go and free/);
+  } finally {
+    rmSync(file);
+  }
+  expect(await real.listed()).toEqual(before);
+});
 
 test("exactly what was planned goes; what is used, foreign, kept by a rule or for sandboxes stays", async () => {
   await using registry = await LocalRegistry.start();

@@ -285,10 +285,8 @@ export class ImageGcManager implements Component {
           locks: this.locks,
           publish: this.#publish,
           logger: this.#logger,
-          onRemoved: (entry) => {
-            this.#records.forget(entry.image.id);
-            this.#metrics.removed(entry);
-          },
+          onGone: (id) => this.#records.forget(id),
+          onRemoved: (entry) => this.#metrics.removed(entry),
         },
         facts,
         [seq],

@@ -31,6 +31,8 @@ export interface ImageRemoverDeps {
   readonly locks: ImageLocks;
   readonly publish: Publisher;
   readonly logger: Logger;
+  /** It is not there any more, by whose hand ever. */
+  readonly onGone: (imageId: string) => void;
   readonly onRemoved: (entry: ImageGcEntry) => void;
 }
 
@@ -106,8 +108,9 @@ export class ImageRemover {
         return 0;
       }
       const freed = this.#account.remove(image);
-      this.#deps.onRemoved(entry);
+      this.#deps.onGone(image.id);
       if (fate.kind === "gone") return 0;
+      this.#deps.onRemoved(entry);
       this.#freed += freed;
       return freed;
     } catch (error) {
