@@ -29,9 +29,11 @@ export interface AttemptTools {
   readonly metrics: ProbeMetrics;
 }
 
-/** A timeout that comes this much late, or a loop that stood still for so long meanwhile, is no proof of silence; or a tenth of the timeout. */
+/** An event loop that stood still for so long, or for so much of the timeout, makes a silence no proof. */
 const STARVED_MS = 50;
 const STARVED_FRACTION = 0.1;
+/** How often an attempt gets back the time that was taken from it. */
+const MAX_EXTENSIONS = 2;
 
 /** See the top of the file. */
 export class ProbeAttempts implements PlaceHolder, TimerEntry {
@@ -50,6 +52,7 @@ export class ProbeAttempts implements PlaceHolder, TimerEntry {
   #startedAt = 0;
   #stalledBefore = 0;
   #starved = false;
+  #extensions = 0;
 
   constructor(
     tools: AttemptTools,
@@ -101,12 +104,17 @@ export class ProbeAttempts implements PlaceHolder, TimerEntry {
     this.#try();
   }
 
-  /** Its time is up. */
-  onDue(lateMs: number): void {
-    const tolerated = Math.max(STARVED_MS, this.#timeoutMs * STARVED_FRACTION);
-    const stalled = this.#tools.timers.stalledMs - this.#stalledBefore;
-    this.#starved = lateMs > tolerated || stalled > tolerated;
-    this.#run?.expire();
+  /** Its time is up. What our own event loop stood still is given back; when it does nothing else, nothing was learnt. */
+  onDue(): void {
+    const { timers, clock, metrics } = this.#tools;
+    const stalled = timers.stalledMs - this.#stalledBefore;
+    this.#starved = stalled > Math.max(STARVED_MS, this.#timeoutMs * STARVED_FRACTION);
+    if (this.#starved && this.#extensions < MAX_EXTENSIONS) {
+      this.#extensions += 1;
+      this.#stalledBefore = timers.stalledMs;
+      metrics.proberError("starved");
+      timers.arm(this, clock.monotonic() + Math.min(stalled, this.#timeoutMs), 1);
+    } else this.#run?.expire();
   }
 
   #try(): void {
@@ -115,6 +123,7 @@ export class ProbeAttempts implements PlaceHolder, TimerEntry {
     const { timers, clock, handlers, exec, metrics } = this.#tools;
     this.#made += 1;
     this.#starved = false;
+    this.#extensions = 0;
     this.#stalledBefore = timers.stalledMs;
     metrics.attempt(request.handler);
     if (request.handler === "exec") {

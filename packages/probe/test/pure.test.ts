@@ -18,6 +18,7 @@ import {
   verdictOf,
 } from "@holdfast/probe";
 import type { ProbeOutcome, TimerEntry } from "@holdfast/probe";
+import { candidateNames, hostsFileAddresses, parseResolverSettings } from "../src/host-names.ts";
 import { firstLine } from "../src/outcome.ts";
 import { requestText, requestTarget } from "../src/http-request.ts";
 import { http, podOf } from "./environment.ts";
@@ -313,4 +314,24 @@ test("places: a pod that has all of its own is passed over, and each place is gi
       }
     }),
   );
+});
+
+describe("names of hosts", () => {
+  const hosts = "127.0.0.1 localhost\n::1 localhost ip6 # x\n10.0.0.7\tDB db.local # 10.0.0.8 no\n";
+  test.each([
+    ["localhost", ["127.0.0.1", "::1"]],
+    ["db", ["10.0.0.7"]],
+    ["DB.local.", ["10.0.0.7"]],
+    ["no", []],
+    ["x.localhost", ["127.0.0.1"]],
+  ])("%s", (name, addresses) => expect(hostsFileAddresses(hosts, name)).toEqual(addresses));
+
+  test("the search list goes before names with few dots", () => {
+    const settings = parseResolverSettings("nameserver 1.1.1.1\nsearch a.b c.d\noptions ndots:2 timeout:1\n");
+    expect(settings).toEqual({ search: ["a.b", "c.d"], ndots: 2 });
+    expect(candidateNames("x.y", settings)).toEqual(["x.y.a.b", "x.y.c.d", "x.y"]);
+    expect(candidateNames("x.y.z", settings)).toEqual(["x.y.z", "x.y.z.a.b", "x.y.z.c.d"]);
+    expect(candidateNames("x.", settings)).toEqual(["x"]);
+    expect(parseResolverSettings("")).toEqual({ search: [], ndots: 1 });
+  });
 });

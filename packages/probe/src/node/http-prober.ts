@@ -16,6 +16,7 @@ import { HttpResponseReader } from "../http-response.ts";
 import { failure, proberError, timedOut } from "../outcome.ts";
 import type { ProbeOutcome } from "../outcome.ts";
 import { afterPoll } from "./after-poll.ts";
+import { lookupHost } from "./resolve-host.ts";
 import type { HandlerRun } from "../ports.ts";
 import { isOurs, socketErrorText } from "../socket-errors.ts";
 import type { SocketError } from "../socket-errors.ts";
@@ -92,7 +93,7 @@ export class HttpRun implements HandlerRun {
       if (socket === this.#socket) this.#fail(error);
     };
     socket.on("error", onError);
-    socket.connect({ host: request.host, port: request.port });
+    socket.connect({ host: request.host, port: request.port, lookup: lookupHost });
     if (request.secure) this.#openTls(socket, request, onError);
     else {
       socket.once("connect", () => {

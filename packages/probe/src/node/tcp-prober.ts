@@ -6,6 +6,7 @@ import { authority } from "../http-request.ts";
 import { failure, proberError, SILENT_SUCCESS, timedOut } from "../outcome.ts";
 import type { ProbeOutcome } from "../outcome.ts";
 import { afterPoll } from "./after-poll.ts";
+import { lookupHost } from "./resolve-host.ts";
 import type { HandlerRun } from "../ports.ts";
 import { isOurs, socketErrorText } from "../socket-errors.ts";
 
@@ -26,7 +27,7 @@ export class TcpRun implements HandlerRun {
       const text = socketErrorText(error, host, port, false);
       this.#end(isOurs(error) ? proberError("descriptors", text) : failure(text));
     });
-    socket.connect({ host, port }, () => {
+    socket.connect({ host, port, lookup: lookupHost }, () => {
       socket.resetAndDestroy();
       this.#end(SILENT_SUCCESS);
     });
