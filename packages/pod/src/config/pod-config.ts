@@ -28,7 +28,7 @@ export interface PodConfigOptions {
   readonly logger?: Logger;
 }
 
-/** Takes the changes of one delivery, in the kubelet's order. Must not throw; an error is logged and goes no further. */
+/** Takes the changes of one delivery, in the kubelet's order; none when only a doubt about an input is over. Must not throw; an error is logged and goes no further. */
 export type PodUpdateListener = (updates: readonly PodUpdate[]) => void;
 
 interface SourceState {
@@ -101,8 +101,14 @@ export class PodConfig {
     const updates = computePodUpdates(source, before, after);
     state.pods = after;
     state.ready ||= snapshot.ready;
+    const wasUnknown = state.unknown.length > 0;
     state.unknown = snapshot.unknown;
-    if (updates.length === 0) return;
+    if (updates.length === 0) {
+      // Nothing is to be changed, but what nobody could explain may be an orphan now.
+      if (wasUnknown && snapshot.unknown.length === 0)
+        for (const listener of this.#listeners) this.#tell(listener, []);
+      return;
+    }
     for (const uid of before.keys()) if (!after.has(uid)) this.#pods.delete(uid);
     for (const [uid, pod] of after) this.#pods.set(uid, pod);
     const count = (op: PodUpdate["op"]): number =>

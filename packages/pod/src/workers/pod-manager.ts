@@ -71,6 +71,8 @@ export class PodManager implements Component {
   #begun = false;
   #cleaning = false;
   #forgotOrphans = false;
+  /** Pods were spared because an input could not be read. */
+  #spared = false;
   #problem: string | undefined = "has not started";
 
   constructor(deps: PodManagerDeps) {
@@ -171,7 +173,8 @@ export class PodManager implements Component {
         else if (op !== "RECONCILE") this.#update(pod, source);
       }
     }
-    if (this.#begun && !this.#deps.desired.seenAllSources()) this.requestHousekeeping();
+    if (this.#begun && (!this.#deps.desired.seenAllSources() || this.#doubtsAreOver()))
+      this.requestHousekeeping();
   }
 
   #add(pod: Pod, source: string): void {
@@ -299,6 +302,7 @@ export class PodManager implements Component {
   #endUnwanted(): void {
     const { desired } = this.#deps;
     const doubtful = desired.unknownInputs().length > 0;
+    this.#spared = doubtful && this.#workers.all().some(({ unclaimed }) => unclaimed);
     for (const worker of this.#workers.all()) {
       if (desired.get(worker.uid) !== undefined || worker.deleted || (doubtful && worker.unclaimed)) continue;
       const seq = this.#publisher.publish(
@@ -330,8 +334,12 @@ export class PodManager implements Component {
 
   #nextHousekeeping(): number {
     const { desired, housekeepingMs = DEFAULT_HOUSEKEEPING_MS } = this.#deps;
-    const calm = this.#problem === undefined && desired.seenAllSources();
+    const calm = this.#problem === undefined && desired.seenAllSources() && !this.#doubtsAreOver();
     return calm ? jitter(housekeepingMs, 0.2, this.#random) : IMPATIENT_HOUSEKEEPING_MS;
+  }
+
+  #doubtsAreOver(): boolean {
+    return this.#spared && this.#deps.desired.unknownInputs().length === 0;
   }
 
   #arm(ms: number): void {
