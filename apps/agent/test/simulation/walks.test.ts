@@ -5,7 +5,6 @@
  */
 import { describe, expect, it } from "vitest";
 import { Walk } from "./walk.ts";
-import type { WalkOptions } from "./walk.ts";
 
 const SEEDS = seeds();
 
@@ -15,12 +14,14 @@ function seeds(): readonly number[] {
   return Array.from({ length: Number(process.env["HOLDFAST_TEST_SEEDS"] ?? 12) }, (_, index) => index + 1);
 }
 
-async function walk(seed: number, options: WalkOptions): Promise<void> {
-  const one = new Walk(seed, options);
-  const problems = await one.run();
-  expect(problems, `HOLDFAST_TEST_SEED=${seed}\n${one.story()}`).toEqual([]);
-}
-
 describe.each(["none", "calls", "lists"] as const)("faults: %s", (faults) => {
-  it.each(SEEDS)("seed %i", (seed) => walk(seed, { faults }), 120_000);
+  it.each(SEEDS)(
+    "seed %i",
+    async (seed) => {
+      const walk = new Walk(seed, { faults });
+      const problems = await walk.run();
+      expect(problems, `HOLDFAST_TEST_SEED=${seed}\n${walk.story()}`).toEqual([]);
+    },
+    120_000,
+  );
 });
