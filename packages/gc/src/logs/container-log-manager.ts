@@ -75,6 +75,8 @@ const DEFAULT_INTERVAL_MS = 10_000;
 const MIN_INTERVAL_MS = 3000;
 const FASTEST_LOOK_MS = 250;
 const FREE_SPACE_MS = 1000;
+/** A timer may fire a little before its time. */
+const EARLY_MS = 5;
 const DEFAULT_RETENTION_MS = 5 * 60_000;
 const RELEASE_AFTER_MS = 10_000;
 const STOP_LIMIT_MS = 5000;
@@ -101,6 +103,8 @@ export class ContainerLogManager implements Component {
   #listAt = -Infinity;
   #freeBytes: number | undefined;
   #freeAt = -Infinity;
+  #nextFellAt = -Infinity;
+  #fellPauseMs = FREE_SPACE_MS;
   #retentionTargets = new Set<string>();
 
   /** Throws `GC_OPTIONS`. */
@@ -209,23 +213,30 @@ export class ContainerLogManager implements Component {
   }
 
   async #round(signal: AbortSignal): Promise<void> {
-    const now = this.#options.clock.monotonic();
-    if (now - this.#listAt >= this.#intervalMs) await this.#list(signal);
-    const all = [...this.#watched.values()];
+    const now = this.#options.clock.monotonic() + EARLY_MS;
     // Whoever filled the disk did it since the figures were read before.
-    const fellSince = this.#freeAt;
-    if (await this.#spaceFell(signal)) await this.#look(all, signal, now - fellSince);
-    else
+    const sinceMs = now - this.#freeAt;
+    const fell = await this.#spaceFell(signal);
+    // One that was only just started is in no list yet.
+    if (fell || now - this.#listAt >= this.#intervalMs) await this.#list(signal);
+    const all = [...this.#watched.values()];
+    if (!fell) {
       await this.#look(
         all.filter(({ nextLookAt }) => nextLookAt <= now),
         signal,
       );
+      return;
+    }
+    const wasLogs = await this.#look(all, signal, sinceMs);
+    // Somebody else fills the disk: looking at every log each second does not help.
+    this.#fellPauseMs = wasLogs ? FREE_SPACE_MS : Math.min(this.#fellPauseMs * 2, this.#intervalMs);
+    this.#nextFellAt = now + this.#fellPauseMs;
   }
 
   #pauseMs(): number {
     const now = this.#options.clock.monotonic();
-    const watching = this.#options.filesystem === undefined || this.#watched.size === 0;
-    let next = Math.min(this.#listAt + this.#intervalMs, watching ? Infinity : this.#freeAt + FREE_SPACE_MS);
+    const freeAt = this.#options.filesystem === undefined ? Infinity : this.#freeAt + FREE_SPACE_MS;
+    let next = Math.min(this.#listAt + this.#intervalMs, freeAt);
     for (const { nextLookAt, rotating } of this.#watched.values())
       if (!rotating) next = Math.min(next, nextLookAt);
     return Math.min(Math.max(next - now, FASTEST_LOOK_MS), this.#intervalMs);
@@ -260,8 +271,7 @@ export class ContainerLogManager implements Component {
   async #spaceFell(signal: AbortSignal): Promise<boolean> {
     const { clock, filesystem } = this.#options;
     const now = clock.monotonic();
-    if (filesystem === undefined || this.#watched.size === 0 || now - this.#freeAt < FREE_SPACE_MS)
-      return false;
+    if (filesystem === undefined || now + EARLY_MS - this.#freeAt < FREE_SPACE_MS) return false;
     this.#freeAt = now;
     const before = this.#freeBytes;
     try {
@@ -272,27 +282,37 @@ export class ContainerLogManager implements Component {
       signal.throwIfAborted();
       this.#freeBytes = undefined; // the looks at each log go on without it
     }
-    if (before === undefined || this.#freeBytes === undefined) return false;
+    if (before === undefined || this.#freeBytes === undefined || now < this.#nextFellAt) return false;
     return before - this.#freeBytes >= this.#rotation.maxSizeBytes;
   }
 
-  async #look(due: readonly Watched[], signal: AbortSignal, sinceMs: number = Infinity): Promise<void> {
+  /** Looks at logs, and begins to rotate those that are due. Returns whether some were. */
+  async #look(due: readonly Watched[], signal: AbortSignal, sinceMs: number = Infinity): Promise<boolean> {
     const { files } = this.#options;
+    let found = false;
     for (const watched of due) {
       signal.throwIfAborted();
-      if (watched.rotating) continue;
+      if (watched.rotating) {
+        found = true;
+        continue;
+      }
       const { folder, log } = watched.target;
       const bytes = await files.size(`${folder}/${log}`).catch(() => undefined);
       this.#reckon(watched, bytes ?? 0, sinceMs);
-      if (bytes === undefined || bytes >= this.#rotation.maxSizeBytes)
-        this.#rotate(watched, bytes === undefined, signal);
+      if (bytes !== undefined && bytes < this.#rotation.maxSizeBytes) continue;
+      found ||= bytes !== undefined;
+      this.#rotate(watched, bytes === undefined, signal);
     }
+    return found;
   }
 
   #reckon(watched: Watched, bytes: number, sinceMs: number): void {
     const now = this.#options.clock.monotonic();
-    watched.bytesPerMs =
-      growthRate(bytes, watched.bytes, Math.min(now - watched.lookedAt, sinceMs)) ?? watched.bytesPerMs;
+    const isNew = watched.bytes === undefined;
+    // Of one that is met while the disk fills up, all is taken to be new.
+    const previous = isNew && sinceMs < Infinity ? 0 : watched.bytes;
+    const elapsedMs = Math.min(isNew ? Infinity : now - watched.lookedAt, sinceMs);
+    watched.bytesPerMs = growthRate(bytes, previous, elapsedMs) ?? watched.bytesPerMs;
     this.#schedule(watched, bytes, now);
   }
 
