@@ -98,7 +98,7 @@ export function equalValues(a: unknown, b: unknown): boolean {
   const left = a as Readonly<Record<string, unknown>>;
   const right = b as Readonly<Record<string, unknown>>;
   for (const key in left) if (!equalValues(left[key], right[key])) return false;
-  for (const key in right) if (right[key] !== undefined && left[key] === undefined) return false;
+  for (const key in right) if (!(key in left) && !equalValues(left[key], right[key])) return false;
   return true;
 }
 
