@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 export { ImageGcManager } from "./image/image-gc-manager.ts";
-export type { ImageGcManagerOptions, ImageGcResult } from "./image/image-gc-manager.ts";
+export type { ImageGcManagerOptions, ImageGcResult } from "./image/image-gc-options.ts";
 export type { RemovalOutcome } from "./image/image-remover.ts";
 export { planImageGc } from "./image/plan-image-gc.ts";
 export type {
@@ -61,7 +61,7 @@ export {
   resolveLogRotationPolicy,
 } from "./logs/log-policy.ts";
 export type { LogRetentionPolicy, LogRotationPolicy } from "./logs/log-policy.ts";
-export { runtimeLogTargets } from "./logs/log-targets.ts";
+export { logTargetsOf, runtimeLogTargets } from "./logs/log-targets.ts";
 export type { ListLogTargets, LogTarget } from "./logs/log-targets.ts";
 export { nodeLogFiles } from "./node/node-log-files.ts";
 

@@ -3,6 +3,7 @@
 import {
   allLogs,
   DEFAULT_LOG_RETENTION_POLICY,
+  logTargetsOf,
   planLogRetention,
   planLogRotation,
   resolveLogRotationPolicy,
@@ -116,6 +117,43 @@ describe("rotation", () => {
         expect(left.slice(0, -2)).toEqual(sound.slice(Math.max(sound.length - (maxFiles - 2), 0)));
       }),
     );
+  });
+});
+
+describe("logs of a pod", () => {
+  const container = {
+    id: "c1",
+    name: "app",
+    sandboxId: "s1",
+    attempt: 3,
+    createdAt: 0,
+    startedAt: 0,
+    finishedAt: 0,
+    exitCode: 0,
+    reason: "",
+    message: "",
+    image: "",
+    imageRef: "",
+    hash: "",
+    restartCount: 3,
+  };
+  const status = { uid: "u1", name: "web", namespace: "default", ips: [], sandboxes: [] };
+
+  it("are found by what the PLEG's cache has of it", () => {
+    const containers = [{ ...container, state: "running" as const }];
+    expect(logTargetsOf({ ...status, containers }, "/logs")).toEqual([
+      {
+        containerId: "c1",
+        running: true,
+        podUid: "u1",
+        pod: "default/web",
+        container: "app",
+        attempt: 3,
+        folder: "/logs/default_web_u1/app",
+        log: "3.log",
+      },
+    ]);
+    expect(logTargetsOf({ ...status, name: "", containers }, "/logs")).toEqual([]);
   });
 });
 

@@ -13,76 +13,32 @@
 import { nullPublisher } from "@holdfast/bus";
 import type { Publisher } from "@holdfast/bus";
 import { errorText, HoldfastError } from "@holdfast/core/errors";
-import type { Clock } from "@holdfast/core/clock";
 import { linkSignal } from "@holdfast/core/lifecycle";
 import type { Component, Health, LinkedSignal } from "@holdfast/core/lifecycle";
 import { silentLogger } from "@holdfast/core/log";
 import type { Logger } from "@holdfast/core/log";
 import { noMetrics } from "@holdfast/core/metrics";
-import type { Metrics } from "@holdfast/core/metrics";
 import { joinedError } from "../errors.ts";
 import { ImageGcFailed, ImageGcStarted } from "../events.ts";
 import type { GcEventText } from "../events.ts";
 import { memoryCheckpoint } from "../memory-checkpoint.ts";
 import { PeriodicLoop } from "../periodic-loop.ts";
-import type { FilesystemFigures, GcCheckpoint, ImageGcRuntime, ReadFilesystem } from "../ports.ts";
-import { computeUsage } from "./compute-usage.ts";
 import type { GcImage, ImageGcFacts, ImageGcGoal, ImageGcPlan } from "./image-gc-facts.ts";
+import { ImageGcLooker } from "./image-gc-looker.ts";
 import { ImageGcMetrics } from "./image-gc-metrics.ts";
+import type { ImageGcManagerOptions, ImageGcResult } from "./image-gc-options.ts";
 import { isImageGcOff, resolveImageGcPolicy } from "./image-gc-policy.ts";
 import type { ImageGcPolicy } from "./image-gc-policy.ts";
 import { insufficientSpaceText, whoHoldsSpace } from "./image-gc-text.ts";
-import { needsLabels } from "./image-keep-rules.ts";
 import { runtimeImageLayers } from "./image-layers.ts";
-import type { ReadImageLayers } from "./image-layers.ts";
 import { ImageLocks } from "./image-locks.ts";
-import { allNames } from "./image-names.ts";
 import { ImageReader } from "./image-reader.ts";
 import { ImageRecords } from "./image-records.ts";
 import { ImageRemover } from "./image-remover.ts";
 import type { RemovalOutcome } from "./image-remover.ts";
 import { planImageGc } from "./plan-image-gc.ts";
 
-/** How an {@link ImageGcManager} is made. Milliseconds. */
-export interface ImageGcManagerOptions {
-  readonly runtime: ImageGcRuntime;
-  readonly clock: Clock;
-  /** `readNodeFilesystem` on a real machine. */
-  readonly filesystem: ReadFilesystem;
-  /** Default: the kubelet's, but only images of ours go. */
-  readonly policy?: Partial<ImageGcPolicy>;
-  /** Shared with what pulls images and creates containers. Default: one of its own. */
-  readonly locks?: ImageLocks;
-  /** Where ages are kept. Default: memory. */
-  readonly checkpoint?: GcCheckpoint;
-  /** Images that sandboxes are made of, besides what the runtime tells. Default none. */
-  readonly sandboxImages?: readonly string[];
-  /** Whether containers are asked, once each, which images they mount as volumes. Default true. */
-  readonly imageVolumes?: boolean;
-  /**
-   * Layers of images: what several share counts once. Default: reckoned from what the runtime tells, asked once for each image when something is to go.
-   * `"sizes"`: each image counts with its size, as the kubelet does it.
-   */
-  readonly layers?: ReadImageLayers | "sizes";
-  /** From the end of one pass to the next. Default 300 000. kubelet: ImageGCPeriod. */
-  readonly periodMs?: number;
-  /** The node, for events. */
-  readonly nodeName?: string;
-  readonly publish?: Publisher;
-  readonly logger?: Logger;
-  readonly metrics?: Metrics;
-}
-
-/** What came of a pass. */
-export interface ImageGcResult extends RemovalOutcome {
-  readonly plan: ImageGcPlan | undefined;
-  /** Undefined: the goal was reached. */
-  readonly error: HoldfastError | undefined;
-}
-
 const DEFAULT_PERIOD_MS = 5 * 60_000;
-/** kubelet: imageCache. */
-const LIST_FRESH_MS = 30_000;
 const NOTHING: RemovalOutcome = {
   removed: [],
   spared: new Map(),
@@ -103,14 +59,13 @@ export class ImageGcManager implements Component {
   readonly #metrics: ImageGcMetrics;
   readonly #logger: Logger;
   readonly #publish: Publisher;
-  readonly #layers: ReadImageLayers | undefined;
+  readonly #looker: ImageGcLooker;
   readonly #loop: PeriodicLoop;
   #life: LinkedSignal = linkSignal();
   /** Passes wait for one another. */
   #turn: Promise<unknown> = Promise.resolve();
   #failedInARow = 0;
   #problem: string | undefined;
-  #listed: { readonly at: number; readonly images: readonly GcImage[] } | undefined;
 
   /** Throws `GC_OPTIONS` on a policy that makes no sense. */
   constructor(options: ImageGcManagerOptions) {
@@ -126,7 +81,14 @@ export class ImageGcManager implements Component {
     const { sandboxImages = [], imageVolumes = true } = options;
     this.#reader = new ImageReader({ runtime, clock, filesystem, sandboxImages, imageVolumes });
     const { layers = runtimeImageLayers(runtime, clock) } = options;
-    this.#layers = layers === "sizes" ? undefined : layers;
+    this.#looker = new ImageGcLooker({
+      clock,
+      policy: this.#policy,
+      records: this.#records,
+      reader: this.#reader,
+      locks: this.locks,
+      layers: layers === "sizes" ? undefined : layers,
+    });
     this.#loop = new PeriodicLoop({
       clock,
       name: this.name,
@@ -165,7 +127,7 @@ export class ImageGcManager implements Component {
   ): Promise<ImageGcPlan> {
     using link = this.#link(options.signal);
     const { goal = "thresholds" } = options;
-    return planImageGc(await this.#look(goal, link.signal), this.#policy, goal);
+    return planImageGc(await this.#looker.look(goal, link.signal), this.#policy, goal);
   }
 
   /** One pass. Rejects only with the signal's reason: what went wrong is in the result. kubelet: GarbageCollect. */
@@ -189,17 +151,8 @@ export class ImageGcManager implements Component {
 
   /** Images, biggest first, at most 30 s old; the last known ones when the runtime fails. kubelet: GetImageList. */
   async images(signal?: AbortSignal): Promise<readonly GcImage[]> {
-    const { clock } = this.#options;
-    const known = this.#listed;
-    if (known !== undefined && clock.monotonic() - known.at < LIST_FRESH_MS) return known.images;
     using link = this.#link(signal);
-    try {
-      return this.#keepList(await this.#reader.images(link.signal, { labels: false }));
-    } catch (error) {
-      link.signal.throwIfAborted();
-      if (known === undefined) throw error;
-      return known.images;
-    }
+    return await this.#looker.images(link.signal);
   }
 
   /** What it remembers and holds, for people. */
@@ -221,7 +174,7 @@ export class ImageGcManager implements Component {
   async #round(signal: AbortSignal): Promise<void> {
     if (isImageGcOff(this.#policy)) {
       // Ages go on, for eviction and for the day on which it is turned on.
-      await this.#look("unused", signal);
+      await this.#looker.look("unused", signal);
       return;
     }
     const { error, freedBytes, removed } = await this.#inTurn(() => this.#pass("thresholds", { signal }));
@@ -248,7 +201,7 @@ export class ImageGcManager implements Component {
     const startedAt = clock.monotonic();
     let result: ImageGcResult;
     try {
-      const facts = await this.#look(goal, link.signal);
+      const facts = await this.#looker.look(goal, link.signal);
       const plan = planImageGc(facts, this.#policy, goal);
       this.#metrics.planned(plan);
       result = await this.#carryOut(plan, facts, causes, link.signal);
@@ -291,7 +244,7 @@ export class ImageGcManager implements Component {
         facts,
         [seq],
       );
-      this.#listed = undefined;
+      this.#looker.distrustList();
       outcome = await remover.run(plan, signal);
     }
     if (outcome.failures.length > 0)
@@ -303,55 +256,6 @@ export class ImageGcManager implements Component {
     this.#tell("FreeDiskSpaceFailed", message, detail, seq === undefined ? causes : [seq]);
     this.#logger.warn("image GC cannot free enough", { usagePercent: usage.usagePercent, detail });
     return { ...outcome, plan, error: new HoldfastError("GC_FREE_DISK_SPACE_FAILED", "retryable", message) };
-  }
-
-  /** Everything a plan is made from; remembers what it sees. kubelet: detectImages. */
-  async #look(goal: ImageGcGoal, signal: AbortSignal): Promise<ImageGcFacts> {
-    const { clock } = this.#options;
-    this.#records.load();
-    const now = clock.monotonic();
-    const images = await this.#reader.images(signal, { labels: needsLabels(this.#policy.keep) });
-    const { users, unreadable } = await this.#reader.users(images, signal);
-    const sandboxImages = await this.#reader.sandboxImages(images, signal);
-    const filesystem = goal === "unused" ? undefined : await this.#reader.filesystem(signal);
-    const layers = this.#isCalm(goal, filesystem) ? undefined : await this.#layers?.(images, signal);
-    this.#keepList(images);
-    this.#records.detect(images, (id) => users.has(id), now);
-    const held = this.#heldAmong(images);
-    return {
-      images,
-      users,
-      records: this.#records.all,
-      sandboxImages,
-      held,
-      unreadableUsers: unreadable.length,
-      filesystem,
-      now,
-      ...(layers === undefined ? {} : { layers }),
-    };
-  }
-
-  /** Nothing is to be freed: what an image's removal would free is of no interest. */
-  #isCalm(goal: ImageGcGoal, filesystem: FilesystemFigures | undefined): boolean {
-    if (goal === "unused") return isImageGcOff(this.#policy);
-    if (filesystem === undefined || this.#policy.maxAgeMs > 0) return false;
-    return computeUsage(filesystem, this.#policy).toFreeBytes === 0;
-  }
-
-  #heldAmong(images: readonly GcImage[]): ReadonlyMap<string, string> {
-    const held = new Map<string, string>();
-    if (this.locks.snapshot().held.length === 0) return held;
-    for (const image of images) {
-      const by = this.locks.holderOf(allNames(image));
-      if (by !== undefined) held.set(image.id, by);
-    }
-    return held;
-  }
-
-  #keepList(images: readonly GcImage[]): readonly GcImage[] {
-    const sorted = images.toSorted((a, b) => b.sizeBytes - a.sizeBytes);
-    this.#listed = { at: this.#options.clock.monotonic(), images: sorted };
-    return sorted;
   }
 
   #failed(cause: unknown, causes: readonly number[]): HoldfastError {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { CriClient } from "@holdfast/cri";
+import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
 import { listOwned } from "../container/list-owned.ts";
 import { containerLogFolder } from "./log-names.ts";
 
@@ -21,6 +22,22 @@ export interface LogTarget {
 
 /** All containers of ours, dead ones too. The PLEG's cache can fill it without a call. */
 export type ListLogTargets = (signal: AbortSignal) => Promise<readonly LogTarget[]>;
+
+/** Pure: the containers of one pod as the PLEG's cache has it. Empty while the pod's name is not known. */
+export function logTargetsOf(status: RuntimePodStatus, podLogsDir: string): readonly LogTarget[] {
+  const { uid: podUid, name: podName, namespace: podNamespace } = status;
+  if (podName === "") return [];
+  return status.containers.map(({ id, name, state, restartCount }) => ({
+    containerId: id,
+    running: state === "running",
+    podUid,
+    pod: `${podNamespace}/${podName}`,
+    container: name,
+    attempt: restartCount,
+    folder: containerLogFolder(podLogsDir, { podUid, podName, podNamespace }, name),
+    log: `${restartCount}.log`,
+  }));
+}
 
 /** Lists them from the runtime, by labels that prove them ours. Paths are the kubelet's. */
 export function runtimeLogTargets(options: {

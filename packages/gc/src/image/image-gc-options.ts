@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { Publisher } from "@holdfast/bus";
+import type { Clock } from "@holdfast/core/clock";
+import type { HoldfastError } from "@holdfast/core/errors";
+import type { Logger } from "@holdfast/core/log";
+import type { Metrics } from "@holdfast/core/metrics";
+import type { GcCheckpoint, ImageGcRuntime, ReadFilesystem } from "../ports.ts";
+import type { ImageGcPlan } from "./image-gc-facts.ts";
+import type { ImageGcPolicy } from "./image-gc-policy.ts";
+import type { ReadImageLayers } from "./image-layers.ts";
+import type { ImageLocks } from "./image-locks.ts";
+import type { RemovalOutcome } from "./image-remover.ts";
+
+/** How an `ImageGcManager` is made. Milliseconds. */
+export interface ImageGcManagerOptions {
+  readonly runtime: ImageGcRuntime;
+  readonly clock: Clock;
+  /** `readNodeFilesystem` on a real machine. */
+  readonly filesystem: ReadFilesystem;
+  /** Default: the kubelet's, but only images of ours go. */
+  readonly policy?: Partial<ImageGcPolicy>;
+  /** Shared with what pulls images and creates containers. Default: one of its own. */
+  readonly locks?: ImageLocks;
+  /** Where ages are kept. Default: memory. */
+  readonly checkpoint?: GcCheckpoint;
+  /** Images that sandboxes are made of, besides what the runtime tells. Default none. */
+  readonly sandboxImages?: readonly string[];
+  /** Whether containers are asked, once each, which images they mount as volumes. Default true. */
+  readonly imageVolumes?: boolean;
+  /**
+   * Layers of images: what several share counts once. Default: reckoned from what the runtime tells, asked once for each image when something is to go.
+   * `"sizes"`: each image counts with its size, as the kubelet does it.
+   */
+  readonly layers?: ReadImageLayers | "sizes";
+  /** From the end of one pass to the next. Default 300 000. kubelet: ImageGCPeriod. */
+  readonly periodMs?: number;
+  /** The node, for events. */
+  readonly nodeName?: string;
+  readonly publish?: Publisher;
+  readonly logger?: Logger;
+  readonly metrics?: Metrics;
+}
+
+/** What came of a pass. */
+export interface ImageGcResult extends RemovalOutcome {
+  readonly plan: ImageGcPlan | undefined;
+  /** Undefined: the goal was reached. */
+  readonly error: HoldfastError | undefined;
+}
