@@ -18,6 +18,9 @@ export interface PodKind {
   readonly spec: Fields;
 }
 
+/** What the registry has. */
+export const PULLED = "registry.invalid/some:1";
+
 const TMP = {
   volumes: [
     { name: "tmp", emptyDir: {} },
@@ -80,6 +83,21 @@ export const KINDS: Readonly<Record<string, PodKind>> = {
     ending: "crashes",
     running: [],
     spec: { containers: [container("main", { exitAfterMs: 1200, exitCode: 1 })] },
+  },
+  hook: {
+    ending: "runs",
+    running: ["main"],
+    spec: { containers: [container("main", {}, { lifecycle: { preStop: { exec: { command: ["bye"] } } } })] },
+  },
+  deadline: {
+    ending: "ends",
+    running: [],
+    spec: { activeDeadlineSeconds: 20, containers: [container("main")] },
+  },
+  pulled: {
+    ending: "runs",
+    running: ["main"],
+    spec: { containers: [container("main", {}, { image: PULLED, imagePullPolicy: "Always" })] },
   },
   missing: {
     ending: "waits",

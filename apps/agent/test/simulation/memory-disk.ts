@@ -18,6 +18,8 @@ export class MemoryDisk {
   readonly #entries = new Map<string, Entry>();
   readonly #mounts = new Set<string>();
   writes = 0;
+  /** Nothing can be made or written; what is there can be read and removed. */
+  full = false;
 
   /** Everything below a folder, sorted. */
   below(folder: string): string[] {
@@ -41,7 +43,7 @@ export class MemoryDisk {
       if (options?.inPlace === true) this.#makeFolders(parent(path));
       else if (!this.#entries.has(parent(path))) throw missing(path);
       this.writes += 1;
-      this.#entries.set(path, { kind: "file", text: content });
+      this.#set(path, { kind: "file", text: content });
     },
     readFile: async (path, limitBytes, options) => {
       const entry = this.#entries.get(path);
@@ -51,7 +53,7 @@ export class MemoryDisk {
     list: async (path) => this.names(path),
     symlink: async (target, path) => {
       this.#makeFolders(parent(path));
-      this.#entries.set(path, { kind: "link", target });
+      this.#set(path, { kind: "link", target });
     },
     removeFile: async (path) => void this.#entries.delete(path),
   };
@@ -62,7 +64,7 @@ export class MemoryDisk {
       return kind === undefined ? "missing" : kind === "folder" ? "directory" : "file";
     },
     makeFolder: async (path) => this.#makeFolders(path),
-    makeFile: async (path) => void this.#entries.set(path, { kind: "file", text: "" }),
+    makeFile: async (path) => this.#set(path, { kind: "file", text: "" }),
     setGroup: async () => {},
     isMountPoint: async (path) => this.#mounts.has(path),
     mountTmpfs: async (path) => void this.#mounts.add(path),
@@ -76,7 +78,7 @@ export class MemoryDisk {
     append: (path, line) => {
       const entry = this.#entries.get(path);
       // The runtime makes no folders: without one the log is lost.
-      if (!this.#entries.has(parent(path))) return;
+      if (this.full || !this.#entries.has(parent(path))) return;
       this.#entries.set(path, { kind: "file", text: (entry?.kind === "file" ? entry.text : "") + line });
     },
     reopen() {},
@@ -87,8 +89,14 @@ export class MemoryDisk {
       const entry = this.#entries.get(at);
       if (entry !== undefined && entry.kind !== "folder")
         throw new HoldfastError("TEST_DISK", "permanent", `${at} is no folder`);
-      this.#entries.set(at, FOLDER);
+      if (entry === undefined) this.#set(at, FOLDER);
     }
+  }
+
+  #set(path: string, entry: Entry): void {
+    if (this.full)
+      throw Object.assign(new Error(`ENOSPC: no space left on device, write '${path}'`), { code: "ENOSPC" });
+    this.#entries.set(path, entry);
   }
 
   #removeTree(path: string): void {

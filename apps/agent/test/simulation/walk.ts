@@ -4,7 +4,7 @@
 import { seededRandom } from "@holdfast/core/random";
 import type { Random } from "@holdfast/core/random";
 import type { Fault, FaultEffects, FaultHandle } from "@holdfast/cri-fake";
-import { Folder, KINDS } from "./folder.ts";
+import { Folder, KINDS, PULLED } from "./folder.ts";
 import { Invariants } from "./invariants.ts";
 import { SimulatedNode } from "./simulated-node.ts";
 
@@ -28,6 +28,8 @@ const METHODS = [
   "ContainerStatus",
   "ListContainers",
   "ImageStatus",
+  "PullImage",
+  "ExecSync",
   "Status",
 ] as const;
 
@@ -78,6 +80,8 @@ export class Walk {
       fake: {
         criLagMs: this.#pick([0, 20, 300]),
         containerd: this.#pick(["1.6", "1.7", "2.1"] as const),
+        missing: this.#random() < 0.2 ? ["containerdEvents"] : [],
+        registry: (reference) => (reference === PULLED ? { reference } : undefined),
         latencyMs: this.#pick([{}, { default: 3, RunPodSandbox: 90, StartContainer: 40 }]),
       },
     });
@@ -122,6 +126,7 @@ export class Walk {
       () => this.#toggleFolder(),
       () => this.#reboot(),
       () => this.#stepClock(),
+      () => this.#toggleDisk(),
       () => this.#tell("streams break", () => this.node.runtime.breakStreams()),
     ];
     await this.#pick(actions)();
@@ -256,6 +261,11 @@ export class Walk {
     );
   }
 
+  #toggleDisk(): void {
+    const { disk } = this.node;
+    this.#tell(disk.full ? "the disk has room again" : "the disk is full", () => (disk.full = !disk.full));
+  }
+
   async #reboot(): Promise<void> {
     if (this.#random() < 0.5) return;
     this.#invariants.excuse(...this.node.running().map(({ id }) => id));
@@ -277,6 +287,7 @@ export class Walk {
     this.#liftFaults();
     if (!this.#runtimeIsUp) this.#toggleRuntime();
     if (!this.#folderIsThere) this.#toggleFolder();
+    if (node.disk.full) this.#toggleDisk();
     this.#story.push(`${node.clock.monotonic()}: peace`);
     for (let left = PEACE_MS; left > 0; left -= PEACE_MS / 50) await node.advance(PEACE_MS / 50);
     await invariants.check();
