@@ -8,11 +8,11 @@
  */
 import type { Clock } from "@holdfast/core/clock";
 import { formatDuration } from "@holdfast/core/duration";
-import { errorText, holdfastErrorIn, isDeadline } from "@holdfast/core/errors";
+import { holdfastErrorIn, isDeadline } from "@holdfast/core/errors";
 import { withDeadline } from "@holdfast/core/lifecycle";
 import { failure, MAX_OUTPUT_BYTES, proberError } from "./outcome.ts";
 import type { ProbeOutcome } from "./outcome.ts";
-import type { HandlerRun, ProbeRuntime } from "./ports.ts";
+import type { HandlerRun, ProbeProcesses, ProbeRuntime } from "./ports.ts";
 
 /** One command, ready to be run. */
 export interface ExecProbeRequest {
@@ -29,8 +29,10 @@ export interface ExecProberOptions {
   readonly clock: Clock;
   /** How much later than the command's own timeout the runtime may answer. */
   readonly answerGraceMs: number;
-  /** The runtime answers, but not about this command: its processes may live on. */
-  readonly onLeftBehind: (containerId: string) => void;
+  /** Counts what a command that timed out has left. Without it, one for each that the runtime did not end. */
+  readonly processes?: ProbeProcesses | undefined;
+  /** A command timed out, and so many of its processes live on. */
+  readonly onLeftBehind: (containerId: string, processes: number) => void;
 }
 
 const MS = 1000;
@@ -68,6 +70,7 @@ export class ExecProber {
     const { runtime, clock, answerGraceMs } = this.#options;
     const seconds = Math.max(Math.ceil(request.timeoutMs / MS), 1);
     const deadlineMs = seconds * MS + answerGraceMs;
+    const begunAt = clock.monotonic();
     try {
       const call = runtime.execSync(
         { containerId: request.containerId, cmd: request.command, timeout: BigInt(seconds) },
@@ -79,12 +82,24 @@ export class ExecProber {
       return answer.exitCode === 0 ? { result: "success", output } : failure(output);
     } catch (error) {
       const timeout = `command timed out: "${request.command.join(" ")}" timed out after ${formatDuration(seconds * MS)}`;
-      if (holdfastErrorIn(error)?.code === "CRI_RUNTIME_DEADLINE") return failure(timeout);
-      if (!isDeadline(error) || signal.aborted) return proberError("runtime", errorText(error));
-      if (!(await this.#runtimeAnswers())) return proberError("silent", errorText(error));
-      this.#options.onLeftBehind(request.containerId);
+      const ended = holdfastErrorIn(error)?.code === "CRI_RUNTIME_DEADLINE";
+      if (!ended && (!isDeadline(error) || signal.aborted)) return proberError("runtime", plainText(error));
+      if (!ended && !(await this.#runtimeAnswers())) return proberError("silent", plainText(error));
+      // The verdict does not wait for it.
+      void this.#countLeftBehind(request.containerId, begunAt, ended ? 0 : 1);
       return failure(timeout);
     }
+  }
+
+  async #countLeftBehind(containerId: string, begunAt: number, least: number): Promise<void> {
+    const { processes, clock, onLeftBehind } = this.#options;
+    let count = least;
+    try {
+      count = (await processes?.leftBehind(containerId, clock.monotonic() - begunAt)) ?? least;
+    } catch {
+      // Not to be known: what the runtime's own silence says is all there is.
+    }
+    if (count > 0) onLeftBehind(containerId, count);
   }
 
   async #runtimeAnswers(): Promise<boolean> {
@@ -99,6 +114,15 @@ export class ExecProber {
       return false;
     }
   }
+}
+
+const CALL = /^ExecSync of \S+: /;
+const LONG_ID = /[0-9a-f]{64}/g;
+
+/** Without ids: the same trouble has the same text each time, so that it is counted and not listed. */
+function plainText(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.replace(CALL, "").replace(LONG_ID, "…");
 }
 
 /** Rejects when the signal aborts: not every runtime minds it. The signal is one call's own. */

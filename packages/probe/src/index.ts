@@ -11,6 +11,7 @@ export type {
   KnownPodStatus,
   ProbeCheckpoint,
   ProbeHandlers,
+  ProbeProcesses,
   ProbeRuntime,
   ProbeTarget,
   SocketProbeRequest,

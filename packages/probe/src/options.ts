@@ -10,7 +10,7 @@ import type { Metrics } from "@holdfast/core/metrics";
 import { seededRandom } from "@holdfast/core/random";
 import type { Random } from "@holdfast/core/random";
 import { DEFAULT_USER_AGENT } from "./http-request.ts";
-import type { ProbeCheckpoint, ProbeHandlers, ProbeRuntime, ProbeTarget } from "./ports.ts";
+import type { ProbeCheckpoint, ProbeHandlers, ProbeProcesses, ProbeRuntime, ProbeTarget } from "./ports.ts";
 
 /** How a `ProbeManager` is made. Milliseconds. */
 export interface ProbeManagerOptions {
@@ -20,6 +20,8 @@ export interface ProbeManagerOptions {
   readonly handlers: ProbeHandlers;
   /** For exec probes. Without it they are prober errors. */
   readonly runtime?: ProbeRuntime;
+  /** Counts what timed-out commands leave behind. Default: one for each that the runtime did not end. */
+  readonly processes?: ProbeProcesses;
   /** Where verdicts survive a restart. Default: nowhere. */
   readonly checkpoint?: ProbeCheckpoint;
   readonly publish?: Publisher;
@@ -58,9 +60,10 @@ export interface ProbeManagerOptions {
 
 /** The options with all defaults filled in. */
 export type ResolvedProbeOptions = Required<
-  Omit<ProbeManagerOptions, "runtime" | "checkpoint" | "bus" | "idleRecheckMs">
+  Omit<ProbeManagerOptions, "runtime" | "processes" | "checkpoint" | "bus" | "idleRecheckMs">
 > & {
   readonly runtime: ProbeRuntime | undefined;
+  readonly processes: ProbeProcesses | undefined;
   readonly checkpoint: ProbeCheckpoint | undefined;
   readonly bus: Subscriber | undefined;
   /** 0: the probe's period. */
@@ -72,6 +75,7 @@ export function resolveOptions(options: ProbeManagerOptions): ResolvedProbeOptio
   const resolved: ResolvedProbeOptions = {
     ...options,
     runtime: options.runtime,
+    processes: options.processes,
     checkpoint: options.checkpoint,
     bus: options.bus,
     publish: options.publish ?? nullPublisher,

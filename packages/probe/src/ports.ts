@@ -53,6 +53,12 @@ export interface ProbeRuntime {
   version?(request: object, options: { readonly deadlineMs: number }): Promise<unknown>;
 }
 
+/** Looks at processes on this machine, after a command timed out. `nodeProbeProcesses` of `@holdfast/probe/node` fits. */
+export interface ProbeProcesses {
+  /** How many processes of the container were begun by a command within the last `withinMs` and outlived it. */
+  leftBehind(containerId: string, withinMs: number): Promise<number>;
+}
+
 /** An attempt over the network, ready to be made. */
 export type SocketProbeRequest =
   | { readonly handler: "http"; readonly http: HttpRequest }

@@ -261,14 +261,12 @@ export class ProbeManager implements Component {
 
   #makeHost(): WorkerHost {
     const options = this.#options;
-    const { clock, target, runtime, handlers, answerGraceMs } = {
-      ...options,
-      answerGraceMs: options.execAnswerGraceMs,
-    };
+    const { clock, target, runtime, handlers, processes, execAnswerGraceMs: answerGraceMs } = options;
+    const onLeftBehind = (id: string, left: number): void => this.#leftBehind(id, left);
     const exec =
       runtime === undefined
         ? undefined
-        : new ExecProber({ runtime, clock, answerGraceMs, onLeftBehind: (id) => this.#leftBehind(id) });
+        : new ExecProber({ runtime, clock, answerGraceMs, processes, onLeftBehind });
     const grainMs = (): number => Math.min(options.coalesceMs, TOGETHER / Math.max(this.#ratePerMs, 1e-6));
     return {
       tools: {
@@ -302,10 +300,11 @@ export class ProbeManager implements Component {
     };
   }
 
-  #leftBehind(containerId: string): void {
-    this.#metrics.leftBehind();
-    this.#options.logger.warn("a probe's command was not ended by the runtime; its processes may live on", {
+  #leftBehind(containerId: string, processes: number): void {
+    this.#metrics.leftBehind(processes);
+    this.#options.logger.warn("a probe's command timed out and left processes behind", {
       containerId,
+      processes,
     });
   }
 

@@ -41,7 +41,7 @@ export class ProbeMetrics {
     this.#changes = metrics.counter("holdfast_probe_result_changes_total", "Verdicts that changed, by kind.");
     this.#leftBehind = metrics.counter(
       "holdfast_probe_exec_left_total",
-      "Commands that the runtime did not end: their processes may live on.",
+      "Processes that timed-out commands left behind.",
     );
     this.#dropped = metrics.counter(
       "holdfast_probe_workers_dropped_total",
@@ -63,8 +63,8 @@ export class ProbeMetrics {
   changed(kind: string): void {
     this.#changes.inc({ kind });
   }
-  leftBehind(): void {
-    this.#leftBehind.inc();
+  leftBehind(processes: number): void {
+    this.#leftBehind.inc({}, processes);
   }
   dropped(): void {
     this.#dropped.inc();

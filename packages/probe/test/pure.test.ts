@@ -19,6 +19,7 @@ import {
 } from "@holdfast/probe";
 import type { ProbeOutcome, TimerEntry } from "@holdfast/probe";
 import { candidateNames, hostsFileAddresses, parseResolverSettings } from "../src/host-names.ts";
+import { countLeftBehind, isInContainer, parseProcStat } from "../src/proc-stat.ts";
 import { firstLine } from "../src/outcome.ts";
 import { requestText, requestTarget } from "../src/http-request.ts";
 import { http, podOf } from "./environment.ts";
@@ -333,5 +334,31 @@ describe("names of hosts", () => {
     expect(candidateNames("x.y.z", settings)).toEqual(["x.y.z", "x.y.z.a.b", "x.y.z.c.d"]);
     expect(candidateNames("x.", settings)).toEqual(["x"]);
     expect(parseResolverSettings("")).toEqual({ search: [], ndots: 1 });
+  });
+});
+
+describe("processes that a command left behind", () => {
+  const line = (pid: number, session: number, ticks: number): string =>
+    `${pid} (a) b) S 1 ${pid} ${session} 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 ${ticks} 1 1\n`;
+  const stats = (...lines: string[]) => lines.map(parseProcStat).filter((stat) => stat !== undefined);
+
+  test("are read from /proc", () => {
+    expect(parseProcStat(line(7, 5, 123))).toEqual({ pid: 7, session: 5, startedMs: 1230 });
+    expect(parseProcStat("")).toBeUndefined();
+    expect([
+      isInContainer("0::/kubepods/podx/abc", "abc"),
+      isInContainer("0::/cri-containerd-abc.scope", "abc"),
+    ]).toEqual([true, true]);
+    expect([isInContainer("0::/", "abc"), isInContainer("", "")]).toEqual([false, false]);
+  });
+
+  test("are young, and their session has lost its leader", () => {
+    const init = line(10, 10, 100);
+    const worker = line(11, 10, 900);
+    const command = line(20, 20, 900);
+    const child = line(21, 20, 901);
+    const oldDaemon = line(30, 29, 500);
+    expect(countLeftBehind(stats(init, worker, command, child, oldDaemon), 8000)).toBe(0);
+    expect(countLeftBehind(stats(init, worker, child, oldDaemon), 8000)).toBe(1);
   });
 });
