@@ -11,7 +11,7 @@ const kindsOf = (environment: Environment): string[] =>
   environment.manager.snapshot().map(({ container, kind }) => `${container} ${kind}`);
 
 describe("workers", () => {
-  // kubelet: TestAddRemovePods
+  // kubelet: TestAddRemovePods, TestCleanUp
   test("are made for probes only, once, and removed once", async () => {
     await using environment = new Environment();
     const { manager } = environment;
@@ -211,7 +211,7 @@ describe("when it is asked", () => {
 });
 
 describe("verdicts", () => {
-  // kubelet: TestUpdateReadiness, TestUpdates
+  // kubelet: TestUpdateReadiness, TestUpdates, TestCacheOperations
   test("are told when they change, both ways, and only then", async () => {
     await using environment = new Environment();
     const { manager, handlers, clock } = environment;

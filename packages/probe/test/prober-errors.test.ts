@@ -64,6 +64,30 @@ describe("what is not the target's failure", () => {
     expect(manager.readiness("c1")).toBe("success");
   });
 
+  test("a pod on the host's network has the host's address", async () => {
+    await using environment = new Environment();
+    const { manager, handlers } = environment;
+    await manager.start();
+    environment.ips = [];
+    handlers.answers.set(80, SUCCESS);
+    manager.addPod(podOf({ readinessProbe: http() }, { spec: { hostNetwork: true } }));
+    await environment.run("c1");
+    expect(handlers.asked[0]?.request).toMatchObject({ http: { host: "127.0.0.1" } });
+  });
+
+  test("a handler that throws", async () => {
+    await using environment = new Environment();
+    const { manager, handlers, clock } = environment;
+    await manager.start();
+    handlers.start = () => {
+      throw new TypeError("a bug");
+    };
+    manager.addPod(podOf({ livenessProbe: http({ failureThreshold: 1 }) }));
+    await environment.run("c1");
+    await clock.advance(10_000);
+    expect(manager.snapshot()[0]).toMatchObject({ verdict: "success", proberErrors: 2 });
+  });
+
   describe("an event loop of our own that stood still", () => {
     /** From now on each timer of the clock comes later by `ms`, as often as told. */
     function stallTimers(clock: ManualClock, ms: number, times: number): void {
