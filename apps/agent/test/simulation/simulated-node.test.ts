@@ -3,6 +3,7 @@
 import { expect, it } from "vitest";
 import { container, manifest } from "./pods.ts";
 import { SimulatedNode } from "./simulated-node.ts";
+import { Walk } from "./walk.ts";
 
 it.each(["cgroupfs", "systemd"] as const)("a pod runs, is restarted, and goes: %s", async (driver) => {
   const node = new SimulatedNode({ driver });
@@ -42,4 +43,15 @@ it("kill -9 and a new agent: nothing is touched", async () => {
   expect((await node.pods()).map(({ status }) => status.phase)).toEqual(["Running", "Running", "Running"]);
   await node.stop();
   expect(node.troubles).toEqual([]);
+});
+
+it("a walk with one seed is the same walk each time", async () => {
+  const stories = await Promise.all(
+    [1, 2].map(async () => {
+      const walk = new Walk(5, { faults: "calls", steps: 25 });
+      await walk.run();
+      return walk.story();
+    }),
+  );
+  expect(stories[0]).toBe(stories[1]);
 });

@@ -56,6 +56,14 @@ const LIST_EFFECTS: readonly FaultEffects[] = [{ stale: true }, { truncateTo: 1 
 const SLICE_MS = 250;
 const PEACE_MS = 1_500_000;
 const IDLE_MS = 120_000;
+/** Relist, readiness, housekeeping, the folder: not one for each pod. */
+const MAX_IDLE_TIMERS = 20;
+const IDLE_CALLS: ReadonlySet<string> = new Set([
+  "ListPodSandbox",
+  "ListContainers",
+  "Status",
+  "containerdEvents",
+]);
 const HOUR_MS = 3_600_000;
 
 /** See the top of the file. */
@@ -307,6 +315,24 @@ export class Walk {
     const left = await node.stop();
     if (left > 0) invariants.problems.push(`${left} timers were left by the last agent`);
     invariants.problems.push(...node.troubles.splice(0));
+  }
+
+  /** A node that is as it should be does nothing but look, now and then. */
+  async #idle(): Promise<void> {
+    const { node } = this;
+    const { problems } = this.#invariants;
+    const before = { calm: this.#calm(), calls: node.runtime.calls, writes: node.disk.writes };
+    await node.advance(IDLE_MS);
+    if (this.#calm() !== before.calm) problems.push("something was done although there was nothing to do");
+    const pods = this.#folder.wanted();
+    if (node.clock.waiting > MAX_IDLE_TIMERS + pods.length)
+      problems.push(`${node.clock.waiting} timers are armed on an idle node`);
+    if (!pods.every(({ kind }) => kind.ending === "runs" || kind.ending === "ends")) return;
+    if (node.disk.writes !== before.writes)
+      problems.push("files were written although there was nothing to do");
+    for (const [method, count] of Object.entries(node.runtime.calls))
+      if (!IDLE_CALLS.has(method) && count !== (before.calls[method] ?? 0))
+        problems.push(`${method} was called although there was nothing to do`);
   }
 
   /** Everything on the runtime that has no reason to change. */

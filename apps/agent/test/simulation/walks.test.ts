@@ -11,7 +11,7 @@ const SEEDS = seeds();
 function seeds(): readonly number[] {
   const one = Number(process.env["HOLDFAST_TEST_SEED"] ?? 0);
   if (one > 0) return [one];
-  return Array.from({ length: Number(process.env["HOLDFAST_TEST_SEEDS"] ?? 12) }, (_, index) => index + 1);
+  return Array.from({ length: Number(process.env["HOLDFAST_TEST_SEEDS"] ?? 10) }, (_, index) => index + 1);
 }
 
 describe.each(["none", "calls", "lists"] as const)("faults: %s", (faults) => {
