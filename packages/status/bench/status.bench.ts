@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What an update costs, with and without a change, for N pods of two containers. `--pods N` (default 1000). */
-import { writeFileSync } from "node:fs";
+import { cpus } from "node:os";
 import { systemClock } from "@holdfast/core/node";
 import type { Pod } from "@holdfast/core/pod-types";
 import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
@@ -68,5 +68,5 @@ for (const [name, attempt] of [
   });
 }
 console.table(rows);
-const results = process.env["HOLDFAST_BENCH_RESULTS"];
-if (results !== undefined) writeFileSync(results, `${JSON.stringify(rows, undefined, 2)}\n`);
+const machine = { node: process.version, cpu: cpus()[0]?.model ?? "", cores: cpus().length };
+process.stdout.write(`${JSON.stringify({ bench: "status-status", machine, rows })}\n`);

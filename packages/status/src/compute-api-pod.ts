@@ -70,7 +70,7 @@ function shownStatus(status: ApiPodStatus): unknown {
   const { conditions, containerStatuses, ephemeralContainerStatuses, initContainerStatuses } = status;
   return {
     ...status,
-    ...(conditions === undefined ? {} : { conditions: conditions.map(shownCondition).sort(byType) }),
+    ...(conditions === undefined ? {} : { conditions: conditions.map(shownCondition) }),
     ...(containerStatuses === undefined ? {} : { containerStatuses: containerStatuses.map(container) }),
     ...(initContainerStatuses === undefined
       ? {}
@@ -89,11 +89,6 @@ function shownState({ terminated, ...rest }: ApiContainerStatus["state"]): unkno
 
 function shownCondition(condition: PodCondition): PodCondition & { lastProbeTime: null } {
   return { lastProbeTime: null, ...condition };
-}
-
-/** As the API server keeps the list after a strategic merge of the kubelet's: by age in practice; by type here, so that two looks can be compared. */
-function byType(a: PodCondition, b: PodCondition): number {
-  return a.type < b.type ? -1 : a.type > b.type ? 1 : 0;
 }
 
 /** kubectl prints keys in order; what is undefined is no field. */

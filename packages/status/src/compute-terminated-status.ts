@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** The last status of a pod that nothing is left of: no container without an end, no phase but a last one. Pure. kubelet: status.Manager.TerminatePod. */
-import { isSidecar } from "@holdfast/core/pod";
+import { isSidecar, podQosClass } from "@holdfast/core/pod";
 import type { Pod } from "@holdfast/core/pod-types";
 import type { ApiContainerStatus, ApiPodStatus } from "./api-types.ts";
 import { LOST_AT_TERMINATION, LOST_EXIT_CODE, STATUS_UNKNOWN } from "./compute-container-statuses.ts";
 import { isStaticPod, isTerminalPhase } from "./compute-pod-phase.ts";
+import type { WaitingReason } from "./ports.ts";
 
 /** A static pod keeps its phase: it may be started again from its manifest. */
 export function computeTerminatedStatus(pod: Pod, status: ApiPodStatus): ApiPodStatus {
@@ -33,6 +34,19 @@ export function hasPodInitialized(pod: Pod, status: ApiPodStatus): boolean {
   if (isSidecar(last)) return ofLast.state.running !== undefined && ofLast.started === true;
   const end = ofLast.lastState.terminated ?? ofLast.state.terminated;
   return end?.exitCode === 0;
+}
+
+/** The status of a pod that admission refused: no containers and no conditions, for none of it was ever begun. */
+export function computeRejectedStatus(pod: Pod, why: WaitingReason, startTime: string): ApiPodStatus {
+  const { generation } = pod.metadata;
+  return {
+    phase: "Failed",
+    reason: why.reason,
+    message: `Pod was rejected: ${why.message}`,
+    startTime,
+    qosClass: podQosClass(pod.spec),
+    ...(generation === undefined ? {} : { observedGeneration: generation }),
+  };
 }
 
 /** Up to the last one that has begun; the first one in any case. Those after it never ran. */

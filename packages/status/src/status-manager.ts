@@ -31,10 +31,16 @@ import {
   computeHeldReadiness,
   computeResized,
 } from "./compute-status-edits.ts";
-import { computeTerminatedStatus } from "./compute-terminated-status.ts";
+import { computeRejectedStatus, computeTerminatedStatus } from "./compute-terminated-status.ts";
 import { PodCordonChanged, PodStatusChanged } from "./events.ts";
 import { equalPodStatus, normalizePodStatus } from "./normalize-pod-status.ts";
-import type { PodStatusOptions, PodStatusPort, ProbeVerdicts, StatusCheckpoint } from "./ports.ts";
+import type {
+  PodStatusOptions,
+  PodStatusPort,
+  ProbeVerdicts,
+  StatusCheckpoint,
+  WaitingReason,
+} from "./ports.ts";
 import { StatusEntries } from "./status-entries.ts";
 import type { StatusEntry, VersionedPodStatus } from "./status-entries.ts";
 import { formatTime } from "./status-time.ts";
@@ -180,6 +186,14 @@ export class StatusManager implements PodStatusPort {
     const startTime = base.startTime ?? this.#now();
     const status = normalizePodStatus(pod, computeTerminatedStatus(pod, { ...base, startTime }));
     return this.#set(pod, status, { causes, finished: true, terminating: true });
+  }
+
+  /**
+   * The pod was not let in: its status says so and nothing else, and stays. kubelet: rejectPod.
+   */
+  rejectPod(pod: Pod, why: WaitingReason, causes?: readonly number[]): PodStatus {
+    const before = this.#entries.get(pod.metadata.uid)?.status;
+    return this.#set(pod, computeRejectedStatus(pod, why, before?.startTime ?? this.#now()), { causes });
   }
 
   /**

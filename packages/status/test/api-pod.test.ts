@@ -34,7 +34,7 @@ test("a whole v1.Pod: defaults of the API, its nulls, keys in order, and nothing
     securityContext: {},
     terminationGracePeriodSeconds: 30,
   });
-  expect(made.status?.conditions?.[0]).toEqual({
+  expect(made.status?.conditions?.[3]).toEqual({
     lastProbeTime: null,
     lastTransitionTime: "2026-01-01T00:00:00Z",
     status: "True",

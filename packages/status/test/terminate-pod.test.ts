@@ -126,3 +126,22 @@ test("a pod that is finished stays so, and is told once", () => {
   other.metadata.uid = "other";
   expect(manager.terminatePod(other)).toMatchObject({ phase: "Failed", startTime: "2026-01-01T00:00:00Z" });
 });
+
+// kubelet: TestHandlePortConflicts, TestHandleNodeSelector
+test("a pod that is not let in says why and nothing else, and stays so", () => {
+  const manager = new StatusManager({ clock: new ManualClock() });
+  const of = pod("Always");
+  const why = { reason: "NodeAffinity", message: "node selector does not match" };
+  const rejected = {
+    phase: "Failed",
+    reason: "NodeAffinity",
+    message: "Pod was rejected: node selector does not match",
+    startTime: "2026-01-01T00:00:00Z",
+    qosClass: "BestEffort",
+  };
+  expect(manager.rejectPod(of, why)).toEqual(rejected);
+  expect(manager.update(of, runtime([]), options())).toMatchObject({
+    phase: "Failed",
+    reason: "NodeAffinity",
+  });
+});
