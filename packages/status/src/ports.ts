@@ -20,7 +20,7 @@ export interface PodStatusOptions {
   readonly failed?: WaitingReason;
   /** Why the pod as a whole does not get on: shown as reason and message while Pending. */
   readonly waiting?: WaitingReason;
-  /** The pod is on its way down, whoever began it. Default: when it has a `deletionTimestamp`, or is terminal. */
+  /** The pod is on its way down, whoever began it. Default: as the manager was told before; always when it has a `deletionTimestamp`, or is terminal. */
   readonly terminating?: boolean;
   /** Adds condition DisruptionTarget: `TerminationByKubelet` of an eviction for the node's sake, or of a shutdown. It stays. */
   readonly disruption?: WaitingReason;

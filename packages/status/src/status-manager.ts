@@ -21,6 +21,7 @@ import type { Pod, PodStatus } from "@holdfast/core/pod-types";
 import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
 import type { ApiPodStatus } from "./api-types.ts";
 import { findCondition } from "./api-types.ts";
+import { isStaticPod } from "./compute-pod-phase.ts";
 import { apiStatus, generateApiPodStatus } from "./compute-pod-status.ts";
 import type { Cordon } from "./compute-readiness.ts";
 import { resizeConditionsIn, resizeInProgress, resizePending } from "./compute-resize-conditions.ts";
@@ -109,7 +110,7 @@ export class StatusManager implements PodStatusPort {
     const { uid } = pod.metadata;
     const entry = this.#entries.get(uid);
     const resize = entry?.resize ?? resizeConditionsIn(apiStatus(pod)?.conditions);
-    const terminating = entry?.terminating === true || options.terminating === true;
+    const terminating = options.terminating ?? entry?.terminating ?? false;
     const { status, refused } = generateApiPodStatus({
       ...options,
       terminating,
@@ -124,7 +125,9 @@ export class StatusManager implements PodStatusPort {
       ...(runtimeName === undefined ? {} : { runtimeName }),
     });
     if (refused.length > 0) this.#noteRefused(pod, refused);
-    return this.#set(pod, status, { causes: options.causes, terminating, resize });
+    // A static pod may begin anew under its UID; any other stays finished.
+    const begins = isStaticPod(pod) ? { finished: false } : {};
+    return this.#set(pod, status, { causes: options.causes, terminating, resize, ...begins });
   }
 
   /** The newest status, also of a pod that was last updated before the agent's restart. */
@@ -304,7 +307,7 @@ export class StatusManager implements PodStatusPort {
   ): PodStatus {
     const { uid, namespace, name } = pod.metadata;
     const entry = this.#entries.get(uid);
-    const finished = entry?.finished === true || more.finished === true;
+    const finished = more.finished ?? entry?.finished ?? false;
     const same =
       entry !== undefined &&
       entry.version > 0 &&

@@ -6,7 +6,12 @@ import type {
   PodPhase,
   RestartPolicy,
 } from "@holdfast/core/pod-types";
-import { computePodPhase, generateApiPodStatus, isTerminalPhase } from "@holdfast/status";
+import {
+  computePodPhase,
+  generateApiPodStatus,
+  hasAnyActiveRegularContainer,
+  isTerminalPhase,
+} from "@holdfast/status";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
@@ -18,6 +23,7 @@ import {
   record,
   runtime,
   running,
+  sandbox,
   sidecar,
   status,
   waiting,
@@ -152,6 +158,29 @@ const anyStatus = (name: string): fc.Arbitrary<ContainerStatus> =>
       status(name, state, { started, lastState: last === null ? {} : ended(last) }),
     );
 const anyPolicy = fc.constantFrom<RestartPolicy>("Always", "OnFailure", "Never");
+
+// kubelet: TestPodPhaseWithRestartAlwaysAndPodHasRun, TestPodPhaseWithRestartNeverAndPodHasRun
+describe("a sidecar that starts again, by whether a regular container was made in the sandbox of now", () => {
+  const of = pod("Always", ["a"], [sidecar("s")]);
+  const starting = status("s", running, { started: false });
+  test.each<[string, Parameters<typeof runtime>[1], boolean, PodPhase]>([
+    ["the same sandbox", [sandbox("s")], true, "Running"],
+    [
+      "re-created sandbox, the container is of the old one",
+      [sandbox("new"), sandbox("s", { state: "notready" })],
+      false,
+      "Pending",
+    ],
+    ["the sandbox is not ready", [sandbox("s", { state: "notready" })], false, "Pending"],
+    ["no sandbox", [], false, "Pending"],
+  ])("%s", (_name, sandboxes, initialized, wanted) => {
+    const answer = runtime([record("a")], sandboxes);
+    const podHasInitialized = hasAnyActiveRegularContainer(of, answer);
+    expect(podHasInitialized).toBe(initialized);
+    const lists = { init: [starting], regular: [run("a")] };
+    expect(computePodPhase(of, lists, { podIsTerminal: false, podHasInitialized })).toBe(wanted);
+  });
+});
 
 describe("properties", () => {
   test("the order of statuses does not matter, and a phase is one of four", () => {

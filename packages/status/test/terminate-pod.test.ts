@@ -127,6 +127,20 @@ test("a pod that is finished stays so, and is told once", () => {
   expect(manager.terminatePod(other)).toMatchObject({ phase: "Failed", startTime: "2026-01-01T00:00:00Z" });
 });
 
+test("a static pod that begins anew under its UID is neither finished nor on its way down", () => {
+  const manager = new StatusManager({ clock: new ManualClock() });
+  const of = pod("Always", ["a"], [], { source: "file" });
+  manager.update(of, runtime([record("a")]), options());
+  manager.terminatePod(of);
+  expect(manager.all()[0]?.finished).toBe(true);
+  manager.update(of, runtime([record("a")]), options({ terminating: false }));
+  expect(manager.all()[0]).toMatchObject({
+    finished: false,
+    terminating: false,
+    status: { phase: "Running" },
+  });
+});
+
 // kubelet: TestHandlePortConflicts, TestHandleNodeSelector
 test("a pod that is not let in says why and nothing else, and stays so", () => {
   const manager = new StatusManager({ clock: new ManualClock() });

@@ -26,6 +26,7 @@ export class OutageGate {
   readonly #options: OutageGateOptions;
   readonly #failed = new Set<string>();
   #downSince: number | undefined;
+  #recoveries = 0;
   #delayMs = 0;
   #notBefore = 0;
 
@@ -36,6 +37,11 @@ export class OutageGate {
   /** Monotonic milliseconds since when nothing has got through. */
   get downSince(): number | undefined {
     return this.#downSince;
+  }
+
+  /** How often it came back. */
+  get recoveries(): number {
+    return this.#recoveries;
   }
 
   /** How many writes may be under way. */
@@ -69,6 +75,7 @@ export class OutageGate {
   /** Notes that something got through. True when the sink had counted as down. */
   succeeded(): boolean {
     const down = this.#downSince !== undefined;
+    if (down) this.#recoveries += 1;
     this.#failed.clear();
     this.#downSince = undefined;
     this.#delayMs = 0;

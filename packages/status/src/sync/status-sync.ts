@@ -10,7 +10,7 @@
  */
 import { nullPublisher } from "@holdfast/bus";
 import type { Timer } from "@holdfast/core/clock";
-import { errorText, holdfastErrorIn } from "@holdfast/core/errors";
+import { errorText, HoldfastError, holdfastErrorIn } from "@holdfast/core/errors";
 import { linkSignal, withDeadline } from "@holdfast/core/lifecycle";
 import type { Component, Health } from "@holdfast/core/lifecycle";
 import { silentLogger } from "@holdfast/core/log";
@@ -29,6 +29,8 @@ import { isWritten, newSlot } from "./sync-slot.ts";
 import type { SyncSlot } from "./sync-slot.ts";
 import { isUrgent, markOf, WriteQueue } from "./write-queue.ts";
 
+const POD_SCOPE = { scope: "pod", retryAfterMs: undefined } as const;
+
 /** See the block above. */
 export class StatusSync implements Component {
   readonly name: string;
@@ -40,12 +42,13 @@ export class StatusSync implements Component {
   /** Pods of which the sink has not the newest state, those that are waited for included. */
   readonly #pending = new Set<string>();
   readonly #writes = new Set<Promise<void>>();
-  readonly #settled = new Set<() => void>();
+  readonly #settled = new Set<PromiseWithResolvers<void>>();
   readonly #stopping = new AbortController();
   #observing: Disposable | undefined;
   #gateTimer: Timer | undefined;
   #reconcileTimer: Timer | undefined;
   #lastError = "";
+  #lastFailed = "";
   #running = false;
 
   constructor(options: StatusSyncOptions) {
@@ -82,6 +85,7 @@ export class StatusSync implements Component {
     this.#reconcileTimer?.cancel();
     for (const slot of this.#slots.values()) slot.timer?.cancel();
     this.#stopping.abort();
+    this.#rejectSettled();
     await Promise.allSettled(this.#writes);
   }
 
@@ -124,22 +128,21 @@ export class StatusSync implements Component {
     return [...this.#pending].every((uid) => this.#slots.get(uid)?.state === "parked");
   }
 
-  /** Resolves when that is so: for a stop that is in no hurry, and for tests. Rejects with the signal's reason. */
-  whenSettled(signal?: AbortSignal): Promise<void> {
-    if (this.isSettled()) return Promise.resolve();
-    return new Promise((resolve, reject) => {
-      const onAbort = (): void => {
-        this.#settled.delete(done);
-        reject(signal?.reason as Error);
-      };
-      const done = (): void => {
-        signal?.removeEventListener("abort", onAbort);
-        resolve();
-      };
-      if (signal?.aborted === true) return onAbort();
-      signal?.addEventListener("abort", onAbort, { once: true });
-      this.#settled.add(done);
-    });
+  /** Resolves when that is so: for a stop that is in no hurry, and for tests. Rejects with the signal's reason, and when the sync is stopped. */
+  async whenSettled(signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    if (this.isSettled()) return;
+    const settled = Promise.withResolvers<void>();
+    const onAbort = (): void => settled.reject(signal?.reason);
+    signal?.addEventListener("abort", onAbort, { once: true });
+    this.#settled.add(settled);
+    if (this.#stopping.signal.aborted) this.#rejectSettled();
+    try {
+      await settled.promise;
+    } finally {
+      this.#settled.delete(settled);
+      signal?.removeEventListener("abort", onAbort);
+    }
   }
 
   /** The sink may know this pod now (its mirror came), or know it otherwise: look again at once. */
@@ -194,7 +197,7 @@ export class StatusSync implements Component {
         });
         break;
       }
-      const slot = this.#slots.get(this.#queue.take() ?? "");
+      const slot = this.#slots.get(this.#takeNext());
       if (slot === undefined) continue;
       const write = this.#write(slot).finally(() => {
         this.#writes.delete(write);
@@ -204,6 +207,17 @@ export class StatusSync implements Component {
       this.#writes.add(write);
     }
     this.#metrics.pending.set(this.#pending.size);
+  }
+
+  /** While the sink is down it is not the pod that failed last that finds out, if there is another. */
+  #takeNext(): string {
+    const uid = this.#queue.take() ?? "";
+    if (this.#gate.downSince === undefined || uid !== this.#lastFailed) return uid;
+    const other = this.#queue.take() ?? "";
+    const [first, last] = other === "" ? [uid, other] : [other, uid];
+    const slot = this.#slots.get(last);
+    if (slot !== undefined) this.#enqueue(slot);
+    return first;
   }
 
   /** Never rejects. */
@@ -232,6 +246,7 @@ export class StatusSync implements Component {
     const { clock } = this.#options;
     this.#metrics.writes.inc({ outcome });
     slot.failures = 0;
+    slot.alone = false;
     slot.refused = false;
     if (this.#gate.succeeded()) this.#reachable();
     if (outcome === "waiting") {
@@ -271,7 +286,11 @@ export class StatusSync implements Component {
       return;
     }
     this.#metrics.writes.inc({ outcome: "failed" });
-    const { scope, retryAfterMs } = known instanceof StatusSinkError ? known : { scope: "pod" as const };
+    const { scope: said, retryAfterMs } = known instanceof StatusSinkError ? known : POD_SCOPE;
+    if (slot.failures > 0 && slot.failedAfter !== this.#gate.recoveries) slot.alone = true;
+    const scope = slot.alone ? "pod" : said;
+    this.#lastFailed = uid;
+    slot.failedAfter = this.#gate.recoveries;
     if (this.#gate.failed(uid, scope, retryAfterMs)) this.#unreachable();
     slot.failures += 1;
     if (scope === "sink") {
@@ -365,7 +384,11 @@ export class StatusSync implements Component {
 
   #tellSettled(): void {
     if (this.#settled.size === 0 || !this.isSettled()) return;
-    for (const done of this.#settled) done();
-    this.#settled.clear();
+    for (const { resolve } of this.#settled) resolve();
+  }
+
+  #rejectSettled(): void {
+    const stopped = new HoldfastError("STATUS_SYNC_STOPPED", "cancelled", "the status sync was stopped");
+    for (const { reject } of this.#settled) reject(stopped);
   }
 }

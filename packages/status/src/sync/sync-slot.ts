@@ -27,7 +27,12 @@ export interface SyncSlot {
   state: "idle" | "queued" | "writing" | "resting" | "parked";
   /** While resting. */
   timer: Timer | undefined;
+  /** In a row. */
   failures: number;
+  /** How often the sink had come back when it failed last. */
+  failedAfter: number;
+  /** Others got through while it failed: its failures say nothing of the sink, until it gets through itself. */
+  alone: boolean;
   /** The sink does not want it as it is: a change is worth a new try at once. */
   refused: boolean;
 }
@@ -44,6 +49,8 @@ export function newSlot(update: StatusUpdate): SyncSlot {
     state: "idle",
     timer: undefined,
     failures: 0,
+    failedAfter: 0,
+    alone: false,
     refused: false,
   };
 }

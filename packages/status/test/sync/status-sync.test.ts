@@ -250,6 +250,22 @@ describe("outage", () => {
     await sync.stop();
   });
 
+  test("one pod that makes the sink look down is found out, and harms nobody", async () => {
+    const { clock, created, runs, sink, sync, outages } = rig();
+    sink.answer = async ({ uid }) => {
+      if (uid === "bad") throw down();
+      return "written";
+    };
+    await sync.start();
+    for (const uid of ["bad", ...uids(20)]) created(uid);
+    await clock.advance(60_000);
+    for (const uid of uids(20)) runs(uid);
+    await clock.advance(100);
+    expect(uids(20).every((uid) => sink.last.get(uid)?.status.phase === "Running")).toBe(true);
+    expect([outages.pending, sink.calls]).toEqual([2, 40 + 11]);
+    await sync.stop();
+  });
+
   test("pods beyond the capacity: those that are gone from the node go first, and are counted", async () => {
     const { clock, manager, runs, sink, sync, metrics } = rig({ capacity: 3 });
     sink.answer = async () => {
@@ -269,6 +285,7 @@ describe("outage", () => {
 });
 
 describe("pods that come and go", () => {
+  // kubelet: TestSyncBatchCleanupVersions
   test("a pod is forgotten after its last state; one that is not there is no failure", async () => {
     const { clock, failed, manager, runs, sink, sync } = rig();
     await sync.start();
@@ -377,7 +394,11 @@ describe("life", () => {
     expect(await gaveUp).toBe("gave up");
     await clock.advance(10);
     expect(await settled).toBe("settled");
+    runs("b");
+    const stopped = sync.whenSettled().catch(({ code }: HoldfastError) => code);
     await sync.stop();
+    expect(await stopped).toBe("STATUS_SYNC_STOPPED");
+    await expect(sync.whenSettled()).rejects.toThrow("the status sync was stopped");
   });
 });
 
