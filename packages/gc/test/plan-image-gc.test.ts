@@ -166,6 +166,24 @@ describe("shared layers", () => {
   });
 });
 
+describe("an image whose layers others have, too", () => {
+  const layers = new Map(["a", "b", "c"].map((id) => [id, [{ digest: "base", bytes: 100 }]]));
+  const images = ["a", "b", "c"].map((id) => image(id, 100));
+  const rules = (given: Partial<ImageGcFacts>): string[] =>
+    planImageGc(facts(images, { layers, ...given }), POLICY).entries.map(
+      (entry) => `${entry.image.id} ${entry.rule} ${entry.freesBytes}`,
+    );
+
+  it("stays when one of those stays: its removal would free nothing", () => {
+    const users = new Map([["c", [{ containerId: "x", name: "x", how: "image" as const }]]]);
+    expect(rules({ users })).toEqual(["a frees-nothing 0", "b frees-nothing 0", "c in-use 0"]);
+  });
+
+  it("goes with them when all may go", () => {
+    expect(rules({})).toEqual(["a space 0", "b space 0", "c space 100"]);
+  });
+});
+
 describe("a plan", () => {
   it("says of each image why it goes or stays, in rows for people", () => {
     const images = [image("a", 100), image("b", 2048), image("c", 30, { pinned: true })];
@@ -189,6 +207,14 @@ describe("a plan", () => {
     expect(imageGcPlanSummary(plan)).toBe(
       "95% of 1000 B used; 1 of 3 images would go and free 100 B, 50 B short of the low threshold",
     );
+  });
+
+  it("tells about what comes free on the disk, where images lie packed and unpacked", () => {
+    const images = [image("a", 100), image("b", 100)];
+    const plan = planImageGc(facts(images, { unpackedBytes: 500 }), POLICY, "unused");
+    expect([plan.wouldFreeBytes, plan.wouldFreeOnDiskBytes]).toEqual([200, 700]);
+    expect(imageGcPlanSummary(plan)).toMatch(/free 200 B \(about 700 B on the disk\)$/);
+    expect(planImageGc(facts(images), POLICY).wouldFreeOnDiskBytes).toBeUndefined();
   });
 
   it("what the age pass frees is not freed again", () => {

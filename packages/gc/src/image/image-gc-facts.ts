@@ -51,11 +51,13 @@ export interface ImageGcFacts {
   readonly now: number;
   /** By image id. With it, what several images share counts once; without it reported sizes are added up, as the kubelet does. */
   readonly layers?: ReadonlyMap<string, readonly ImageLayer[]>;
+  /** What all images take unpacked, beside the sizes that are reported; 0 or undefined when that is not known. */
+  readonly unpackedBytes?: number;
 }
 
 /**
  * Why an image goes or stays. Of those that stay, the first that holds is given: in-use, held, sandbox-image, pinned, keep-rule, not-ours,
- * unknown-user, then just-used, too-young, then no-figures, enough-space, enough-freed. Those that go: max-age, space, unused.
+ * unknown-user, then just-used, too-young, frees-nothing, then no-figures, enough-space, enough-freed. Those that go: max-age, space, unused.
  */
 export type ImageRule =
   | "in-use"
@@ -67,6 +69,7 @@ export type ImageRule =
   | "unknown-user"
   | "just-used"
   | "too-young"
+  | "frees-nothing"
   | "no-figures"
   | "enough-space"
   | "enough-freed"
@@ -102,6 +105,8 @@ export interface ImageGcPlan {
   /** What the space pass is to free; for `unused` without limit. */
   readonly wantedBytes: number;
   readonly wouldFreeBytes: number;
+  /** About what that comes to on the disk, where images lie packed and unpacked; undefined when that is not known. */
+  readonly wouldFreeOnDiskBytes: number | undefined;
   /** What is missing to the low threshold after that. */
   readonly shortBytes: number;
 }

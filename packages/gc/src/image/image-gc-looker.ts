@@ -53,7 +53,7 @@ export class ImageGcLooker {
     records.detect(images, (id) => users.has(id), now);
     const sandboxImages = await reader.sandboxImages(images, signal);
     const filesystem = goal === "unused" ? undefined : await reader.filesystem(signal);
-    const known = this.#isCalm(goal, filesystem) ? undefined : await layers?.(images, signal);
+    const known = this.#isCalm(goal, filesystem?.figures) ? undefined : await layers?.(images, signal);
     return {
       images,
       users,
@@ -61,8 +61,9 @@ export class ImageGcLooker {
       sandboxImages,
       held: this.#heldAmong(images),
       unreadableUsers: unreadable.length,
-      filesystem,
+      filesystem: filesystem?.figures,
       now,
+      unpackedBytes: filesystem?.unpackedBytes ?? 0,
       ...(known === undefined ? {} : { layers: known }),
     };
   }

@@ -73,12 +73,17 @@ export const IMAGE_GC_PLAN_COLUMNS: readonly string[] = [
 ];
 
 /** What a plan comes to, in one line. */
-export function imageGcPlanSummary({ entries, usage, wouldFreeBytes, shortBytes }: ImageGcPlan): string {
+export function imageGcPlanSummary(plan: ImageGcPlan): string {
+  const { entries, usage, wouldFreeBytes, wouldFreeOnDiskBytes, shortBytes } = plan;
   const going = entries.filter(({ verdict }) => verdict === "remove").length;
   const full =
     usage === undefined ? "" : `${usage.usagePercent}% of ${formatBytes(usage.capacityBytes)} used; `;
+  const onDisk =
+    going === 0 || wouldFreeOnDiskBytes === undefined
+      ? ""
+      : ` (about ${formatBytes(wouldFreeOnDiskBytes)} on the disk)`;
   const missing = shortBytes > 0 ? `, ${formatBytes(shortBytes)} short of the low threshold` : "";
-  return `${full}${going} of ${countOf(entries.length)} would go and free ${formatBytes(wouldFreeBytes)}${missing}`;
+  return `${full}${going} of ${countOf(entries.length)} would go and free ${formatBytes(wouldFreeBytes)}${onDisk}${missing}`;
 }
 
 function countOf(images: number): string {

@@ -41,6 +41,13 @@ export interface ImageUsers {
   readonly unreadable: readonly string[];
 }
 
+/** The file system with the images. */
+export interface ImageFilesystem {
+  readonly figures: FilesystemFigures;
+  /** What unpacked images and containers' own layers take there; 0 when the runtime does not tell. */
+  readonly unpackedBytes: number;
+}
+
 /** See the top of the file. */
 export class ImageReader {
   readonly #options: ImageReaderOptions;
@@ -92,8 +99,8 @@ export class ImageReader {
     return new Set(names.flatMap((name) => index.find([name]) ?? []));
   }
 
-  /** Figures of the file system with the images; the mount point with it. Rejects with `GC_FILESYSTEM`. kubelet: ImageFsStats. */
-  async filesystem(signal: AbortSignal): Promise<FilesystemFigures> {
+  /** Figures of the file system with the images. Rejects with `GC_FILESYSTEM`. kubelet: ImageFsStats. */
+  async filesystem(signal: AbortSignal): Promise<ImageFilesystem> {
     const { clock, filesystem, runtime } = this.#options;
     const { imageFilesystems } = await runtime.imageFsInfo({}, { signal, deadlineMs: STATUS_DEADLINE_MS });
     const mountpoint = imageFilesystems[0]?.fsId?.mountpoint ?? "";
@@ -101,7 +108,8 @@ export class ImageReader {
       throw new HoldfastError("GC_FILESYSTEM", "retryable", "the runtime names no image filesystem");
     try {
       const what = `reading the figures of ${mountpoint}`;
-      return await withDeadline(clock, FILESYSTEM_DEADLINE_MS, what, filesystem(mountpoint));
+      const figures = await withDeadline(clock, FILESYSTEM_DEADLINE_MS, what, filesystem(mountpoint));
+      return { figures, unpackedBytes: Number(imageFilesystems[0]?.usedBytes?.value ?? 0n) };
     } catch (cause) {
       throw new HoldfastError("GC_FILESYSTEM", "retryable", `no figures of ${mountpoint}`, { cause });
     }

@@ -22,6 +22,22 @@ export class LayerAccount {
         this.#owners.set(digest, (this.#owners.get(digest) ?? 0) + 1);
   }
 
+  /** All images that are left together, what they share counted once. */
+  total(images: readonly { readonly id: string; readonly sizeBytes: number }[]): number {
+    const counted = new Set<string>();
+    let bytes = 0;
+    for (const { id, sizeBytes } of images) {
+      const layers = this.#layers.get(id);
+      if (layers === undefined) bytes += sizeBytes;
+      for (const layer of layers ?? []) {
+        if (counted.has(layer.digest)) continue;
+        counted.add(layer.digest);
+        bytes += layer.bytes;
+      }
+    }
+    return bytes;
+  }
+
   /** What removing this image now would free. Without knowledge of its layers: its size. */
   frees(image: { readonly id: string; readonly sizeBytes: number }): number {
     const layers = this.#layers.get(image.id);

@@ -79,7 +79,15 @@ function planOf(
   draft: PlanDraft,
   wantedBytes: number,
 ): ImageGcPlan {
-  return { goal, usage, entries: draft.entries(), wantedBytes, wouldFreeBytes: draft.freed, shortBytes: 0 };
+  return {
+    goal,
+    usage,
+    entries: draft.entries(),
+    wantedBytes,
+    wouldFreeBytes: draft.freed,
+    wouldFreeOnDiskBytes: draft.freedOnDisk(),
+    shortBytes: 0,
+  };
 }
 
 /** Puts aside what stays in any case; the rest comes back in the order in which it goes. kubelet: imagesInEvictionOrder. */
@@ -172,6 +180,11 @@ function takeWhile(
         rule: "too-young",
         reason: `first seen ${formatAge(ageMs)} ago, stays for ${formatAge(policy.minAgeMs)}`,
       });
+    else if (draft.freesNothing(candidate.image))
+      draft.keep(candidate, {
+        rule: "frees-nothing",
+        reason: "all of its layers are of images that stay, too",
+      });
     else if (taking.wants())
       draft.remove(candidate, {
         rule: taking.rule,
@@ -213,6 +226,8 @@ class PlanDraft {
   readonly #going: ImageGcEntry[] = [];
   readonly #spare: ImageGcEntry[] = [];
   readonly #kept: ImageGcEntry[] = [];
+  /** Layers of images that were put aside before the first candidate was asked for. */
+  #staying: ReadonlySet<string> | undefined;
   freed = 0;
 
   constructor(facts: ImageGcFacts) {
@@ -233,6 +248,26 @@ class PlanDraft {
 
   keep(candidate: Candidate, judgement: Judgement): void {
     this.#kept.push(this.#entry(candidate, judgement, { verdict: "keep", candidate: false, freesBytes: 0 }));
+  }
+
+  /** Also when everything that may go is gone: what it has, images have that stay in any case. */
+  freesNothing({ id }: GcImage): boolean {
+    const { layers } = this.#facts;
+    const own = layers?.get(id) ?? [];
+    if (own.length === 0) return false;
+    this.#staying ??= new Set(
+      this.#kept.flatMap(({ image }) => (layers?.get(image.id) ?? []).map(({ digest }) => digest)),
+    );
+    const staying = this.#staying;
+    return own.every(({ digest, bytes }) => bytes === 0 || staying.has(digest));
+  }
+
+  /** Images unpack alike, as far as is known: each takes its share of what all take. */
+  freedOnDisk(): number | undefined {
+    const { images, unpackedBytes = 0 } = this.#facts;
+    const packed = this.#account.total(images);
+    if (unpackedBytes === 0 || packed === 0) return undefined;
+    return Math.round(this.freed * (1 + unpackedBytes / packed));
   }
 
   /** Those that go, those that might, then the rest, biggest first. */
