@@ -136,7 +136,7 @@ test("why: a pod that is gone, one that never was, the node, an image, wrong usa
     { eventType: "Normal", reason: "Pulled", message: "it is here" },
     { ...about, image: "img:1" },
   );
-  expect((await run("why", "gone")).stdout).toContain("pod default/gone-node: 1 end of a container is known");
+  expect((await run("why", "gone")).stdout).toContain("pod default/gone-node: ended once");
   const never = await run("why", "never");
   expect([never.code, never.stderr.includes('nothing is known of a pod "never"')]).toEqual([1, true]);
   expect((await run("why", "node")).stdout).toContain("the agent started (1.2.3)");

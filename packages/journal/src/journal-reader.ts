@@ -11,7 +11,7 @@ import type { JournalDatabase, JournalStatement } from "./ports.ts";
 import type { FactReader } from "./read-facts.ts";
 import type { Story } from "./story.ts";
 import { tellImage, tellNode } from "./tell-node.ts";
-import { tellPod } from "./tell-pod.ts";
+import { MAX_TOLD, tellPod } from "./tell-pod.ts";
 import type { Termination } from "./termination.ts";
 
 /** What a {@link JournalReader} is made of. */
@@ -23,8 +23,6 @@ export interface JournalReaderParts {
   readonly nodeName: string;
 }
 
-/** Ends in one story. */
-const STORY_ENDS = 20;
 /** Events that one story is made from. */
 const STORY_EVENTS = 500;
 const KUBE_EVENTS = 2000;
@@ -68,7 +66,7 @@ export class JournalReader {
     return tellPod({
       pod,
       container,
-      terminations: terminations.query({ ...which, limit: STORY_ENDS }),
+      terminations: terminations.query({ ...which, limit: MAX_TOLD }),
       events: events.query({ ...which, limit: STORY_EVENTS }),
     });
   }

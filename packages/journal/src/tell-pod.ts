@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Pure: the story of a pod's containers, from the ledger and the pod's newest events. */
-import { formatAge } from "@holdfast/core/duration";
+import { formatAge, formatDuration } from "@holdfast/core/duration";
 import type { JournalEvent } from "./journal-event.ts";
 import { isRecord } from "./redact.ts";
 import type { Chapter, Story } from "./story.ts";
@@ -17,6 +17,9 @@ export interface PodHistory {
   /** Of the pod, newest first. */
   readonly events: readonly JournalEvent[];
 }
+
+/** Ends in one story at most. */
+export const MAX_TOLD = 20;
 
 /** What a cause is in a sentence about a container. */
 export const CAUSE_WORDS: Readonly<Record<CauseClass, string>> = {
@@ -53,7 +56,7 @@ function headline(terminations: readonly Termination[], waiting: readonly Chapte
   const first = now === undefined ? "" : `; now: ${now.title}`;
   if (last === undefined) return now === undefined ? "no container of it has ended" : now.title;
   const count = terminations.length;
-  const ends = count === 1 ? "1 end of a container is known" : `${count} ends of containers are known`;
+  const ends = count === 1 ? "ended once" : `ended ${count < MAX_TOLD ? "" : "at least "}${count} times`;
   return `${ends}; the last: ${last.container} ${CAUSE_WORDS[last.cause]}${first}`;
 }
 
@@ -62,7 +65,10 @@ function endChapter(row: Termination, events: readonly JournalEvent[]): Chapter 
     row.exitCode === undefined ? "no exit code" : `exit code ${row.exitCode}`,
     ...(row.signal === undefined ? [] : [row.signal]),
   ].join(", ");
-  const ran = row.ranMs === undefined ? "" : ` after ${formatAge(row.ranMs)}`;
+  const ran =
+    row.ranMs === undefined
+      ? ""
+      : ` after ${row.ranMs < 1000 ? formatDuration(row.ranMs) : formatAge(row.ranMs)}`;
   const count = row.restartCount === undefined ? "" : ` (start ${row.restartCount + 1})`;
   const next = nextStart(row, events);
   return {
@@ -87,7 +93,13 @@ function nextStart(row: Termination, events: readonly JournalEvent[]): string | 
     ({ type, seq, subject }) =>
       type === "pod/ContainerStarted" && seq > row.seq && subject.container === row.container,
   );
-  return start === undefined ? undefined : `it was started again at ${new Date(start.at).toISOString()}`;
+  return start === undefined ? undefined : `it was started again at ${timeText(start.at)}`;
+}
+
+/** RFC 3339, to the second; what is no time at all gives an empty text. */
+function timeText(at: number): string {
+  const time = new Date(Math.round(at));
+  return Number.isNaN(time.getTime()) ? "" : time.toISOString().replace(/\.\d+Z$/, "Z");
 }
 
 /** What stands in the way, by type of event. */
@@ -99,17 +111,15 @@ const OBSTACLES: ReadonlySet<string> = new Set([
   "pod/SyncFailed",
 ]);
 /** What ends an obstacle. */
-const PROGRESS: ReadonlySet<string> = new Set([
-  "pod/ContainerStarted",
-  "pleg/ContainerStarted",
-  "pod/PodTerminated",
-]);
+const PROGRESS: ReadonlySet<string> = new Set(["pod/ContainerStarted", "pleg/ContainerStarted"]);
 
 /** For each container (and for the pod) the newest obstacle that nothing has overcome. */
 function waitingChapters(events: readonly JournalEvent[]): readonly Chapter[] {
   const decided = new Set<string>();
   const chapters: Chapter[] = [];
   for (const event of events) {
+    // What was in the way of a pod that is down is nobody's concern any more.
+    if (event.type === "pod/PodTerminated") break;
     const key = event.subject.container ?? "";
     if (decided.has(key)) continue;
     if (PROGRESS.has(event.type)) {
@@ -137,7 +147,7 @@ function obstacleChapter({ at, seq, type, subject, data }: JournalEvent): Chapte
     title: `${who} waits: ${reason}`,
     lines: [
       ...(message === "" ? [] : [message]),
-      ...(typeof left === "number" ? [`the next attempt came, or comes, ${formatAge(left)} later`] : []),
+      ...(typeof left === "number" ? [`the next attempt is due at ${timeText(at + left)}`] : []),
     ],
   };
 }

@@ -195,11 +195,11 @@ test("the story: what it waits for, then each end with its evidence", async () =
   const story = journal.whyPod(POD);
   expect(formatStory(story ?? { about: "", headline: "", chapters: [] }, { now: clock.now() + 60_000 })).toBe(
     [
-      "pod default/web: 1 end of a container is known; the last: web failed by itself; now: web waits: CrashLoopBackOff",
+      "pod default/web: ended once; the last: web failed by itself; now: web waits: CrashLoopBackOff",
       "",
       "2026-01-01T00:00:05Z  (60s ago)  web waits: CrashLoopBackOff",
       "    Back-off restarting failed container web in pod web_default(uid-1)",
-      "    the next attempt came, or comes, 10s later",
+      "    the next attempt is due at 2026-01-01T00:00:15Z",
       "",
       "2026-01-01T00:00:05Z  (60s ago)  web (start 1) failed by itself (exit code 1) after 5s",
       "    asked for by: the container itself",
@@ -209,6 +209,14 @@ test("the story: what it waits for, then each end with its evidence", async () =
   bench.starts(1, { ...ABOUT, containerId: "next" });
   expect(journal.whyPod(POD)?.chapters).toHaveLength(1);
   expect(journal.whyPod(POD)?.chapters[0]?.lines.at(-1)).toContain("it was started again at");
+  bench.publish(
+    "pod/BackOff",
+    { message: "again", waiting: "CrashLoopBackOff" },
+    { ...ABOUT, containerId: "next" },
+  );
+  expect(journal.whyPod(POD)?.headline).toContain("now: web waits");
+  bench.publish("pod/PodTerminated", { removed: true }, pod);
+  expect(journal.whyPod(POD)?.headline).toBe("ended once; the last: web failed by itself");
   expect(journal.whyPod("default/unknown")).toBeUndefined();
   expect(journal.podsNamed("web")).toStrictEqual([POD]);
   expect(journal.podsNamed("default/web")).toStrictEqual([POD]);
