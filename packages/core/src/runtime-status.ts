@@ -60,9 +60,16 @@ export function emptyRuntimePodStatus(uid: string): RuntimePodStatus {
   return { uid, name: "", namespace: "", ips: [], sandboxes: [], containers: [] };
 }
 
-/** The newest record of each container name: containers come newest first. */
+/**
+ * The record of each container name that counts: the newest one that runs, else the newest. Containers come newest first. A newer one that does not run
+ * beside one that does is a left-over: a create that was carried out long after its caller had died.
+ */
 export function newestByName(status: RuntimePodStatus): ReadonlyMap<string, ContainerRecord> {
   const newest = new Map<string, ContainerRecord>();
-  for (const record of status.containers) if (!newest.has(record.name)) newest.set(record.name, record);
+  for (const record of status.containers) {
+    const known = newest.get(record.name);
+    if (known === undefined || (record.state === "running" && known.state !== "running"))
+      newest.set(record.name, record);
+  }
   return newest;
 }
