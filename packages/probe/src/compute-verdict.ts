@@ -42,6 +42,7 @@ export interface AdoptionFacts {
   readonly ranBefore: boolean;
   /** A sidecar whose status says that it has started. */
   readonly startedSidecar: boolean;
+  readonly failureThreshold: number;
 }
 
 /** How long before us a container must have started for its state to be unknown rather than fresh. kubelet: containerStartedBeforeKubelet. */
@@ -51,12 +52,23 @@ export const RAN_BEFORE_MS = 10_000;
  * What is believed of a container that is seen for the first time: what was kept; else, if it ran before us, nothing: a verdict is never
  * invented; else the kubelet's seeds. kubelet: the initial values in worker.doProbe.
  */
-export function computeFirstState({ kind, restored, ranBefore, startedSidecar }: AdoptionFacts): ProbeState {
-  if (restored !== undefined) return restored;
+export function computeFirstState(facts: AdoptionFacts): ProbeState {
+  const { kind, restored, ranBefore, startedSidecar } = facts;
+  if (restored !== undefined) return isDeadly(kind, restored.verdict) ? askOnceMore(facts) : restored;
   if (ranBefore) {
     const seeded = kind === "startup" && startedSidecar;
     return seeded ? { ...UNKNOWN_STATE, verdict: "success" } : UNKNOWN_STATE;
   }
   if (kind === "readiness") return { ...UNKNOWN_STATE, verdict: "failure" };
   return kind === "liveness" ? { ...UNKNOWN_STATE, verdict: "success" } : UNKNOWN_STATE;
+}
+
+/** Whether a container is killed for this verdict. */
+export function isDeadly(kind: ProbeKind, verdict: ProbeVerdict | undefined): boolean {
+  return kind !== "readiness" && verdict === "failure";
+}
+
+/** Nothing is killed for what was found before a restart, however long ago: one more failure, and it is. */
+function askOnceMore({ failureThreshold }: AdoptionFacts): ProbeState {
+  return { verdict: undefined, last: "failure", run: failureThreshold - 1, onHold: false };
 }

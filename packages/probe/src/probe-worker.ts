@@ -296,6 +296,7 @@ export class ProbeWorker implements TimerEntry {
       restored: restored?.state,
       ranBefore: ranLong,
       startedSidecar,
+      failureThreshold: this.spec.failureThreshold,
     });
     this.#probedAt = restored?.probedAt;
     this.#verdictSince = this.#probedAt ?? now;

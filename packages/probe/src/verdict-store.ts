@@ -9,6 +9,7 @@
 import { clampedAge } from "@holdfast/core/clock";
 import type { Clock } from "@holdfast/core/clock";
 import type { Logger } from "@holdfast/core/log";
+import { isDeadly } from "./compute-verdict.ts";
 import type { ProbeState } from "./compute-verdict.ts";
 import type { ProbeVerdict } from "./outcome.ts";
 import type { ProbeCheckpoint } from "./ports.ts";
@@ -63,9 +64,10 @@ export class VerdictStore {
     return restored?.containerId === containerId ? restored : undefined;
   }
 
-  /** The same for one who knows the container's id only: before its pod is added. */
+  /** The same for one who knows the container's id only, before its pod is added. Nothing is killed for it. */
   verdict(kind: ProbeKind, containerId: string): ProbeVerdict | undefined {
-    return this.#byContainer.get(`${kind}/${containerId}`)?.state.verdict;
+    const verdict = this.#byContainer.get(`${kind}/${containerId}`)?.state.verdict;
+    return isDeadly(kind, verdict) ? undefined : verdict;
   }
 
   /** Whether an earlier process watched it. */

@@ -149,8 +149,14 @@ describe("thresholds", () => {
 // kubelet: TestChangeContainerStatusOnKubeletRestart
 describe("what is believed of a container at first", () => {
   const first = (kind: ProbeKind, more: Partial<Parameters<typeof computeFirstState>[0]> = {}) =>
-    computeFirstState({ kind, restored: undefined, ranBefore: false, startedSidecar: false, ...more })
-      .verdict;
+    computeFirstState({
+      kind,
+      restored: undefined,
+      ranBefore: false,
+      startedSidecar: false,
+      failureThreshold: 3,
+      ...more,
+    }).verdict;
 
   test("a fresh one is alive, not ready, and not known to have started", () => {
     expect(KINDS.map((kind) => first(kind))).toEqual(["success", "failure", undefined]);
@@ -165,8 +171,18 @@ describe("what is believed of a container at first", () => {
   });
   test("what was kept goes before everything", () => {
     const restored: ProbeState = { verdict: "failure", last: "failure", run: 3, onHold: false };
-    expect(computeFirstState({ kind: "readiness", restored, ranBefore: true, startedSidecar: false })).toBe(
-      restored,
-    );
+    const kept = { restored, ranBefore: true, startedSidecar: false, failureThreshold: 3 };
+    expect(computeFirstState({ kind: "readiness", ...kept })).toBe(restored);
   });
+  test.each(["liveness", "startup"] as const)(
+    "but nothing is killed for a kept failure of %s: it is asked once more",
+    (kind) => {
+      const restored: ProbeState = { verdict: "failure", last: "failure", run: 0, onHold: true };
+      const kept = { kind, restored, ranBefore: true, startedSidecar: false, failureThreshold: 3 };
+      const state = computeFirstState(kept);
+      expect([state.verdict, state.onHold]).toEqual([undefined, false]);
+      expect(after(kind, "f", SPEC, state).verdict).toBe("failure");
+      expect(after(kind, "s", SPEC, state).verdict).toBe("success");
+    },
+  );
 });

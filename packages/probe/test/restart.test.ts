@@ -82,6 +82,30 @@ describe("a restart of the agent", () => {
     expect(environment.manager.liveness("c1")).toBe("failure");
   });
 
+  test.each([
+    [SUCCESS, "success"],
+    [FAILURE, "failure"],
+  ])("kills nothing for what it found before: it asks once more", async (answer, verdict) => {
+    await using environment = new Environment();
+    const { handlers, clock } = environment;
+    await environment.manager.start();
+    handlers.answers.set(80, FAILURE);
+    const pod = podOf({ livenessProbe: http(second) });
+    environment.manager.addPod(pod);
+    await environment.run("c1");
+    await clock.advance(5000);
+    expect(environment.manager.liveness("c1")).toBe("failure");
+    await environment.crash();
+    await clock.advance(3_600_000);
+    expect(environment.manager.liveness("c1")).toBeUndefined();
+    environment.manager.addPod(pod);
+    expect(environment.manager.liveness("c1")).toBeUndefined();
+    handlers.answers.set(80, answer);
+    await environment.manager.start();
+    await clock.advance(0);
+    expect(environment.manager.liveness("c1")).toBe(verdict);
+  });
+
   test("does not kill: a verdict of another container is not this one's", async () => {
     await using environment = new Environment();
     const { handlers, clock } = environment;
