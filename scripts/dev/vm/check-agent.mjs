@@ -102,7 +102,7 @@ function lasting(containers) {
   return [...containers].filter(([name]) => LASTING.includes(name.split("/")[0]));
 }
 
-async function until(what, test, limitMs = 90_000) {
+async function until(what, test, limitMs = 240_000) {
   const end = Date.now() + limitMs;
   for (;;) {
     const containers = seen();
@@ -162,7 +162,7 @@ function checkSame(what, containers) {
 const agentPid = () => Number(sh("systemctl show -P MainPID holdfast").trim());
 
 async function agentAnswers() {
-  const end = Date.now() + 60_000;
+  const end = Date.now() + 180_000;
   while (Date.now() < end) {
     if (sh("holdfast get pods -o name", { quiet: true }).includes("pod/")) return true;
     await sleep(300);
@@ -193,7 +193,6 @@ const steps = {
       );
     }
     check("its port answers", sh("busybox wget -qO- http://127.0.0.1:8080/").includes("Hello"));
-    const uid = containers.get("guaranteed/c")?.uid ?? "";
     console.log(
       sh(
         `cd /sys/fs/cgroup$(grep -o '/.*/' /proc/${containers.get("guaranteed/c")?.pid}/cgroup | head -1); grep -H . cpu.weight cpu.max memory.max pids.max`,
@@ -212,9 +211,7 @@ const steps = {
     check("socket 0600", sh("stat -c %a /run/holdfast/holdfast.sock").trim() === "600");
     check("oom_score_adj -999", sh(`cat /proc/${agentPid()}/oom_score_adj`).trim() === "-999");
     console.log(sh("holdfast get pods -o wide; holdfast doctor; systemctl status holdfast --no-pager -n 0"));
-    console.log(
-      `pod cgroup of ${uid} has what systemd made:\n${sh("systemctl list-units --all --plain --no-legend 'kubepods*'")}`,
-    );
+    console.log(sh("systemctl list-units --all --plain --no-legend 'kubepods*'"));
     keep(containers, { driver });
   },
   async restart() {
@@ -277,7 +274,7 @@ const steps = {
   async removal() {
     const { driver } = notes();
     sh(`rm ${MANIFESTS}/*`);
-    const end = Date.now() + 90_000;
+    const end = Date.now() + 240_000;
     while (sh("ctr -n k8s.io containers ls -q").trim() !== "" && Date.now() < end) await sleep(500);
     await sleep(3000);
     check("no container is left", sh("ctr -n k8s.io containers ls -q").trim() === "");
@@ -309,7 +306,7 @@ const steps = {
     const before = notes();
     const old = new Map(before.containers);
     check("the unit came with the boot", await agentAnswers());
-    const containers = await until("the pods run again", allRun, 120_000);
+    const containers = await until("the pods run again", allRun);
     for (const [name, container] of lasting(containers)) {
       check(
         `${name} is new, its restarts counted`,
