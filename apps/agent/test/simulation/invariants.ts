@@ -16,6 +16,8 @@ const TIME_TO_SEE_MS = 1000;
 interface SeenContainer {
   readonly uid: string;
   readonly name: string;
+  /** Its pod was not wanted at some time since it was first seen. */
+  readonly doomed: boolean;
 }
 
 /** Looks at the node again and again, and remembers what it saw. */
@@ -24,7 +26,6 @@ export class Invariants {
   readonly #folder: Folder;
   readonly #excused = new Set<string>();
   #alive = new Map<string, SeenContainer>();
-  #wantedBefore: ReadonlySet<string> = new Set();
   /** Of pods that no manifest asks for, those of which nothing was left. */
   readonly #gone = new Set<string>();
   readonly #unwantedSince = new Map<string, number>();
@@ -55,7 +56,6 @@ export class Invariants {
     await this.#checkStatuses();
     await this.#checkBounds();
     this.problems.push(...this.#node.troubles.splice(0));
-    this.#wantedBefore = this.#folder.uids();
   }
 
   async #checkRuntime(): Promise<void> {
@@ -92,18 +92,22 @@ export class Invariants {
     }
   }
 
-  /** A container that ran and was wanted goes on, whatever happens to the agent, the runtime's service or the network. */
+  /** A container that runs and was wanted all the time goes on, whatever happens to the agent, the runtime's service or the network. */
   #checkHealthyOnes(): void {
-    const now = new Map(this.#node.running().map(({ id, podUid, name }) => [id, { uid: podUid, name }]));
     const wanted = this.#folder.uids();
-    for (const [id, { uid, name }] of this.#alive) {
-      if (now.has(id) || this.#excused.has(id)) continue;
-      const pod = this.#folder.known.get(uid);
-      const stayed =
-        wanted.has(uid) && this.#wantedBefore.has(uid) && pod?.kind.running.includes(name) === true;
-      if (stayed) this.#wrong(`${this.#called(uid)}/${name} (${id.slice(0, 8)}) was healthy and was ended`);
+    const running = new Set(this.#node.running().map(({ id }) => id));
+    for (const [id, { uid, name, doomed }] of this.#alive) {
+      if (running.has(id) || this.#excused.has(id) || doomed || !wanted.has(uid)) continue;
+      if (this.#folder.known.get(uid)?.kind.running.includes(name) === true)
+        this.#wrong(`${this.#called(uid)}/${name} (${id.slice(0, 8)}) was healthy and was ended`);
     }
-    this.#alive = now;
+    this.#alive = new Map(
+      this.#node.running().map(({ id, podUid: uid, name }) => {
+        // Whose pod was given up in between ends, also if it is wanted again meanwhile.
+        const doomed = this.#alive.get(id)?.doomed === true || !wanted.has(uid);
+        return [id, { uid, name, doomed }];
+      }),
+    );
   }
 
   async #checkStatuses(): Promise<void> {
