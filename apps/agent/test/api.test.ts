@@ -49,6 +49,10 @@ function view(asked: (LogQuery | ExecBody)[] = []): AgentView {
       asked.push(body);
       return { stdout: "", stderr: "", exitCode: 0 };
     },
+    cordon: (pod, on, by) => ({
+      ...pod,
+      holdfast: { ...pod.holdfast, problems: on ? [`cordoned by ${by}`] : [] },
+    }),
     node: () => ({}) as ReturnType<AgentView["node"]>,
     failures: () => [],
     metrics: () => "x 1\n",
@@ -112,6 +116,16 @@ test("routes answer, and refuse what they do not know, by name", async () => {
         /must be/,
       );
     }
+    const cordoned = await client.post<PodObject>(
+      "/api/v1/namespaces/default/pods/a/cordon",
+      { by: "ann" },
+      1000,
+    );
+    expect(cordoned.holdfast.problems).toEqual(["cordoned by ann"]);
+    for (const by of [undefined, 3, "", "a b", "x".repeat(65)])
+      await expect(client.post("/api/v1/namespaces/default/pods/a/uncordon", { by }, 1000)).rejects.toThrow(
+        /by must be/,
+      );
     await expect(
       client.post("/api/v1/namespaces/default/pods/a/exec", { command: ["x".repeat(70_000)] }, 1000),
     ).rejects.toThrow(/EPIPE|ECONNRESET|at most|socket/);

@@ -39,6 +39,7 @@ function view(): AgentView {
     watchPods: never,
     readLog: never,
     exec: never,
+    cordon: (given) => given,
     node: () => ({ name: "node" }) as ReturnType<AgentView["node"]>,
     failures: () => [],
     metrics: () => "",

@@ -64,6 +64,8 @@ export interface PodStatusPort {
 /** What the worker knows beyond the runtime's status. */
 export interface PodStatusOptions {
   readonly podIsTerminal: boolean;
+  /** The pod is being ended. */
+  readonly terminating?: boolean;
   /** Why a container does not run, by container name, from the last sync's start results. kubelet: reasonCache. */
   readonly waitingReasons: ReadonlyMap<string, WaitingReason>;
   /** Forces phase Failed with this reason (eviction, DeadlineExceeded, admission). */
@@ -118,7 +120,7 @@ export interface MountedVolume {
   readonly readOnly: boolean;
 }
 
-/** The verdicts of the probe manager; absent until its issue: every started container is ready. */
+/** What liveness and startup probes say of a container. */
 export interface ProbeResults {
   /** `undefined`: no result yet. */
   liveness(containerId: string): "success" | "failure" | undefined;

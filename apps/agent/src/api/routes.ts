@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** Which path answers what. Reading only: the API changes nothing but what a command run in a container changes. */
+/** Which path answers what. Mostly reading: it runs commands in containers, and takes pods out of traffic. */
 import { HoldfastError } from "@holdfast/core/errors";
 import { journalAnswer } from "./journal-routes.ts";
 import type { JournalView } from "./journal-routes.ts";
@@ -25,6 +25,8 @@ export interface AgentView {
   watchPods(signal: AbortSignal): AsyncIterable<WatchEvent>;
   readLog(pod: PodObject, query: LogQuery, signal: AbortSignal): AsyncIterable<Buffer>;
   exec(pod: PodObject, body: ExecBody, signal: AbortSignal): Promise<ExecAnswer>;
+  /** Takes the pod out of traffic, or gives it back; the pod as it is then. */
+  cordon(pod: PodObject, on: boolean, by: string): PodObject;
   node(): NodeObject;
   failures(): readonly string[];
   metrics(): string;
@@ -80,6 +82,8 @@ async function podAnswer(view: AgentView, request: ApiRequest, rest: readonly st
     return { stream: view.readLog(pod, logQuery(request.query), request.signal), contentType: "text/plain" };
   if (action === "exec" && request.method === "POST")
     return { json: await view.exec(pod, execBody(request.body), request.signal) };
+  if ((action === "cordon" || action === "uncordon") && request.method === "POST")
+    return { json: view.cordon(pod, action === "cordon", askedBy(request.body)) };
   throw new HoldfastError("AGENT_ROUTE", "not-found", `a pod has no "${action}" for ${request.method}`);
 }
 
@@ -103,6 +107,15 @@ function count(query: URLSearchParams, key: string): number | undefined {
       fieldPath: key,
     });
   return value;
+}
+
+/** A name that people are shown; never trusted for anything else. */
+function askedBy(body: unknown): string {
+  const { by } = (body ?? {}) as Record<string, unknown>;
+  if (typeof by === "string" && /^[\w.@-]{1,64}$/.test(by)) return by;
+  throw new HoldfastError("AGENT_REQUEST", "bad-input", "by must be a user's name of at most 64 characters", {
+    fieldPath: "by",
+  });
 }
 
 function execBody(body: unknown): ExecBody {

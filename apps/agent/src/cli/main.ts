@@ -9,6 +9,7 @@ import { nearestName } from "../config/nearest-name.ts";
 import { createApiClient } from "./client.ts";
 import { CommandError } from "./command.ts";
 import type { Command, CommandOption, Terminal } from "./command.ts";
+import { cordonCommand, uncordonCommand } from "./commands/cordon.ts";
 import { describeCommand } from "./commands/describe.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { eventsCommand } from "./commands/events.ts";
@@ -30,6 +31,8 @@ export const COMMANDS: readonly Command[] = [
   eventsCommand,
   logsCommand,
   execCommand,
+  cordonCommand,
+  uncordonCommand,
   validateCommand,
   doctorCommand,
   versionCommand,

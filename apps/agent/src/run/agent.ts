@@ -15,11 +15,14 @@ import type { Component, LinkedSignal } from "@holdfast/core/lifecycle";
 import type { Logger } from "@holdfast/core/log";
 import { MetricsRegistry } from "@holdfast/core/metrics";
 import type { CriClient } from "@holdfast/cri";
+import { lastJournalSeq } from "@holdfast/journal";
+import type { JournalDatabase } from "@holdfast/journal";
 import { RuntimeState } from "@holdfast/node";
 import { createRouter } from "../api/routes.ts";
 import { SOCKET_NAME } from "../api/types.ts";
 import type { AgentConfig } from "../config/agent-config.ts";
 import { LocalView } from "./local-view.ts";
+import { makeJournal, nodeJournalHost } from "./make-journal.ts";
 import { realMachine } from "./machine.ts";
 import type { Machine } from "./machine.ts";
 import { makePodSide } from "./pod-side.ts";
@@ -51,6 +54,7 @@ export class Agent {
   readonly #life: LinkedSignal = linkSignal();
   #state: StateFolder | undefined;
   #runtime: CriClient | undefined;
+  #side: PodSide | undefined;
   #stopping: Promise<void> | undefined;
   /** What of the start is still under way. */
   readonly #starting: Promise<unknown>[] = [];
@@ -88,6 +92,19 @@ export class Agent {
     this.#state = state;
     const metrics = new MetricsRegistry();
     const bus = new Bus({ clock, metrics, firstSeq: firstSeq(state, clock) });
+    const journal =
+      state.journal === undefined
+        ? undefined
+        : makeJournal({
+            config,
+            clock,
+            bus,
+            metrics,
+            logger,
+            database: state.journal,
+            host: nodeJournalHost(config),
+            side: () => this.#side,
+          });
     const runtime = host.connect({
       endpoint: config.runtimeEndpoint,
       clock,
@@ -117,7 +134,7 @@ export class Agent {
     });
     const api = host.serve({
       socketPath: join(config.runDir, SOCKET_NAME),
-      router: createRouter(view),
+      router: createRouter(view, journal),
       logger: logger.child({ component: "local-api" }),
     });
     view.attachRuntimeState(runtimeState, () => [
@@ -125,7 +142,12 @@ export class Agent {
       ...state.health().failures,
     ]);
     const reducer = host.reduceMemory(clock, () => bus.lastSeq);
-    await this.#supervisor.start([runtimeState, api, view, reducer], this.#life.signal);
+    const components = [runtimeState, api, view, reducer];
+    // First to start and last to stop: every other one's events are in it.
+    await this.#supervisor.start(
+      journal === undefined ? components : [journal, ...components],
+      this.#life.signal,
+    );
     logger.info("holdfast is up", {
       node: config.nodeName,
       instance: state.instanceId,
@@ -192,6 +214,7 @@ export class Agent {
       machine: this.#machine.facts(),
       ports: this.#machine.ports({ config, clock: this.#options.clock, podsDir: state.podsDir }),
     });
+    this.#side = side;
     view.attachPods(side);
     const components: readonly Component[] = side.components;
     await this.#supervisor.start(components, signal);
@@ -226,9 +249,20 @@ export class Agent {
 function firstSeq(state: StateFolder, clock: Clock): number {
   const checkpoint = state.checkpoint("bus");
   const last = Number(checkpoint.get("next-block") ?? "0");
-  const next = Number.isSafeInteger(last) && last >= 0 ? last : clock.now();
+  const block = Number.isSafeInteger(last) && last >= 0 ? last : clock.now();
+  // A state.db that was lost must not hand out the numbers of a journal that was not.
+  const next = Math.max(block, state.journal === undefined ? 0 : lastSeqOf(state.journal));
   checkpoint.set("next-block", String(next + SEQ_BLOCK));
   return next + 1;
+}
+
+/** A journal that cannot be read has no last number. */
+function lastSeqOf(database: JournalDatabase): number {
+  try {
+    return lastJournalSeq(database);
+  } catch {
+    return 0;
+  }
 }
 
 /** More events than one run of an agent can publish: 200 a second for eight months, and two million restarts fit. */

@@ -11,6 +11,7 @@ import type { CriClient } from "@holdfast/cri";
 import { computeReadyCondition } from "@holdfast/node";
 import type { MachineFacts, RuntimeState } from "@holdfast/node";
 import { formatProblem } from "@holdfast/pod";
+import type { Cordon } from "@holdfast/status";
 import type { ManifestProblem, PodView } from "@holdfast/pod";
 import type { AgentView, LogQuery } from "../api/routes.ts";
 import { PodEvents } from "../api/pod-events.ts";
@@ -165,6 +166,13 @@ export class LocalView implements AgentView, Component {
     };
   }
 
+  cordon(pod: PodObject, on: boolean, by: string): PodObject {
+    const { namespace, name, uid } = pod.metadata;
+    if (on) this.#side?.status.cordon(uid, by);
+    else this.#side?.status.uncordon(uid, by);
+    return this.pod(namespace, name) ?? pod;
+  }
+
   node(): NodeObject {
     const { config, machine, runtime, configWarnings, instanceId } = this.#options;
     const readiness = this.#runtimeState?.readiness() ?? { runtime: "not started", network: undefined };
@@ -252,8 +260,10 @@ export class LocalView implements AgentView, Component {
     const { pod, state } = view;
     const side = this.#side;
     const file = side?.source.manifestOf(pod);
+    const cordon = side?.status.cordonOf(pod.metadata.uid);
     const problems = [
       ...(view.problem === undefined ? [] : [view.problem]),
+      ...(cordon === undefined ? [] : [cordonLine(cordon)]),
       ...manifestProblemLines(side?.source.problemsOf(pod) ?? [], withEvents),
     ];
     return {
@@ -275,6 +285,10 @@ export class LocalView implements AgentView, Component {
       this.#watch.changed();
     }
   }
+}
+
+function cordonLine({ by, at }: Cordon): string {
+  return `cordoned by ${by} at ${new Date(at).toISOString().slice(0, 19)}Z: out of traffic, and left alone`;
 }
 
 /** In a list one line says that there is something, and `describe` and the list of manifest problems say what. */

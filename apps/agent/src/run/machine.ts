@@ -12,6 +12,8 @@ import { readMachineFacts } from "@holdfast/node";
 import type { MachineFacts } from "@holdfast/node";
 import { FileLastGoodManifests, NodeManifestFolder, nodePodFiles } from "@holdfast/pod";
 import type { LastGoodManifests, ManifestFolder, PodFiles } from "@holdfast/pod";
+import type { ProbeHandlers, ProbeProcesses } from "@holdfast/probe";
+import { nodeProbeHandlers, nodeProbeProcesses } from "@holdfast/probe/node";
 import { openCgroupTree, systemdSlices } from "@holdfast/resource";
 import type { CgroupTree, SystemdSlices } from "@holdfast/resource";
 import { volumeHost } from "@holdfast/volume";
@@ -35,6 +37,8 @@ export interface MachinePorts {
   /** Used with the systemd driver only. */
   readonly systemd: SystemdSlices;
   readonly volumes: VolumeHost;
+  readonly probeHandlers: ProbeHandlers;
+  readonly probeProcesses: ProbeProcesses;
   /** Text of one of the host's files; "" when it is missing. */
   readonly readHostFile: (path: string) => Promise<string>;
   /** For jitter. */
@@ -86,6 +90,8 @@ export const realMachine: Machine = {
     cgroups: openCgroupTree(),
     systemd: systemdSlices,
     volumes: volumeHost,
+    probeHandlers: nodeProbeHandlers,
+    probeProcesses: nodeProbeProcesses,
     readHostFile,
     random: seededRandom(process.pid ^ clock.now()),
   }),

@@ -8,6 +8,7 @@ import type { Component } from "@holdfast/core/lifecycle";
 import type { Logger } from "@holdfast/core/log";
 import type { Metrics } from "@holdfast/core/metrics";
 import { INSTANCE_LABEL, NODE_LABEL } from "@holdfast/core/names";
+import type { PodStatus } from "@holdfast/core/pod-types";
 import type { CriClient } from "@holdfast/cri";
 import type { MachineFacts, RuntimeState } from "@holdfast/node";
 import { ContainerDied, ContainerStarted, GenericPLEG, PodSync } from "@holdfast/pleg";
@@ -19,6 +20,7 @@ import {
   PodRuntimeManager,
   TerminationMessageCache,
 } from "@holdfast/pod";
+import { ProbeManager, ProbeResultChanged } from "@holdfast/probe";
 import { PodContainerManager } from "@holdfast/resource";
 import type { CgroupDriver } from "@holdfast/resource";
 import { StatusManager } from "@holdfast/status";
@@ -52,7 +54,11 @@ export interface PodSide {
   readonly source: FilePodSource;
   readonly pods: PodManager;
   readonly status: StatusManager;
+  readonly probes: ProbeManager;
 }
+
+/** What tells that containers of a pod have changed. */
+const PLEG_EVENTS = [ContainerStarted, ContainerDied, PodSync] as const;
 
 /** A start that takes longer gives its place to the next. DESIGN.md, Calls. */
 const START_PLACE_MS = 10_000;
@@ -89,8 +95,27 @@ export function makePodSide(options: PodSideOptions): PodSide {
     fileCheckMs: config.fileCheckFrequencyMs,
     maxManifestBytes: config.maxManifestBytes,
   });
+  const probes = new ProbeManager({
+    clock,
+    handlers: ports.probeHandlers,
+    runtime,
+    processes: ports.probeProcesses,
+    target: {
+      runtimeStatus: (uid) => pleg.get(uid).status,
+      podStatus: (uid): PodStatus | undefined => status.get(uid),
+      hostIPs: () => hostIPs,
+    },
+    checkpoint: state.checkpoint("probe"),
+    bus,
+    wakeOn: PLEG_EVENTS,
+    publish: bus,
+    logger: log("probe"),
+    metrics,
+    random,
+  });
   const status = new StatusManager({
     clock,
+    probes,
     checkpoint: state.checkpoint("status"),
     publish: bus,
     hostIPs: () => hostIPs,
@@ -106,8 +131,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
     metrics,
     resources,
     files,
-    // Until the probe manager comes, every started container counts as alive and started.
-    probes: { liveness: () => undefined, startup: () => undefined },
+    probes,
     checkpoint: state.checkpoint("kuberuntime"),
     limiter: new Limiter({ clock, limit: config.maxParallelStarts, releaseAfterMs: START_PLACE_MS }),
     options: {
@@ -148,8 +172,9 @@ export function makePodSide(options: PodSideOptions): PodSide {
     volumes: new VolumeManager({ host: ports.volumes, nodeMemoryBytes: machine.memoryBytes }),
     files,
     readiness: runtimeState,
+    probes,
     bus,
-    wakeOn: [ContainerStarted, ContainerDied, PodSync],
+    wakeOn: [...PLEG_EVENTS, ProbeResultChanged],
     publish: bus,
     logger: log("pods"),
     metrics,
@@ -159,7 +184,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
     syncFrequencyMs: config.syncFrequencyMs,
     maxPods: config.maxPods,
   });
-  return { components: [pleg, source, pods], pleg, source, pods, status };
+  return { components: [pleg, probes, source, pods], pleg, probes, source, pods, status };
 }
 
 function makeResources({

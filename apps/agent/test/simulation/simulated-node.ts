@@ -20,6 +20,7 @@ import type { Machine } from "../../src/run/machine.ts";
 import { MemoryCgroups } from "./memory-cgroups.ts";
 import { MemoryDisk } from "./memory-disk.ts";
 import { MemoryLastGood, MemoryManifests } from "./memory-manifests.ts";
+import { MemoryProbes } from "./memory-probes.ts";
 import { MemoryState, STATE_DIR } from "./memory-state.ts";
 import { Life, mortal, mortalClient, MortalClock } from "./mortal.ts";
 
@@ -69,6 +70,7 @@ export class SimulatedNode {
   readonly lastGood: MemoryLastGood = new MemoryLastGood();
   readonly state: MemoryState = new MemoryState();
   readonly cgroups: MemoryCgroups;
+  readonly probes: MemoryProbes = new MemoryProbes();
   /** What must never be: programming errors, an agent that gave up. */
   readonly troubles: string[] = [];
   /** The last lines of all agents' logs. */
@@ -232,13 +234,15 @@ export class SimulatedNode {
       facts: () => FACTS,
       openState: () => this.state.open(life),
       connect: () => mortalClient(life, runtime, () => this.#carriedOut),
-      ports: () => ({
+      ports: ({ clock }) => ({
         files: mortal(life, disk.files),
         manifests: mortal(life, manifests),
         lastGood: mortal(life, lastGood),
         cgroups: mortal(life, cgroups.tree),
         systemd: mortal(life, cgroups.systemd),
         volumes: mortal(life, disk.volumes),
+        probeHandlers: this.probes.handlers(clock),
+        probeProcesses: { leftBehind: async () => 0 },
         readHostFile: async () => "127.0.0.1 localhost\n",
         random: seededRandom(seed),
       }),

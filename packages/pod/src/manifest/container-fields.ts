@@ -17,7 +17,6 @@ import {
 import type { Field } from "./field-table.ts";
 
 const NO_API = "a static pod may not reference it, and there is no API server to read it from";
-const NO_PROBES = "probes are not run yet";
 
 const exec: Field = object({ command: list(string(), { required: true }) });
 
@@ -133,9 +132,9 @@ export const container: Field = object({
     preStop: handler,
     stopSignal: refused("stop signals are not supported yet"),
   }),
-  livenessProbe: warned(NO_PROBES, probe()),
-  readinessProbe: warned(NO_PROBES, probe()),
-  startupProbe: warned(NO_PROBES, probe()),
+  livenessProbe: probe(),
+  readinessProbe: probe(),
+  startupProbe: probe(),
   terminationMessagePath: string(),
   terminationMessagePolicy: string({ values: ["File", "FallbackToLogsOnError"] }),
   imagePullPolicy: string({ values: ["Always", "IfNotPresent", "Never"] }),

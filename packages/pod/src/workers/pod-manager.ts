@@ -267,12 +267,14 @@ export class PodManager implements Component {
     await this.#collectGarbage();
   }
 
-  /** Once: of a pod that never came to have anything on the node, an earlier agent may have left its status. */
+  /** Once: of a pod that never came to have anything on the node, an earlier agent may have left its status or verdicts. */
   #forgetOrphans(): void {
     const { desired, status } = this.#deps;
     if (this.#forgotOrphans || !desired.seenAllSources() || desired.unknownInputs().length > 0) return;
     this.#forgotOrphans = true;
-    status.removeOrphanedStatuses?.(new Set(this.#workers.all().map(({ uid }) => uid)));
+    const known = new Set(this.#workers.all().map(({ uid }) => uid));
+    status.removeOrphanedStatuses?.(known);
+    this.#deps.probes?.cleanupPods(known);
   }
 
   #count(): void {

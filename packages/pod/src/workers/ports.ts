@@ -49,6 +49,18 @@ export interface OwnedPods {
   list(signal: AbortSignal): Promise<readonly OwnedPod[]>;
 }
 
+/** What watches over the containers of pods that are kept. `ProbeManager` of `@holdfast/probe` fits. */
+export interface PodProbes {
+  /** At each sync; a pod that is known already is fine. kubelet: prober Manager.AddPod. */
+  addPod(pod: Pod): void;
+  /** The pod begins to end: what could kill its containers stops, readiness goes on. */
+  stopLivenessAndStartup(podUid: string): void;
+  /** Nothing of the pod runs any more. */
+  removePod(podUid: string): void;
+  /** Forgets every pod but these, also on the disk. Only called once all sources have listed. */
+  cleanupPods(known: ReadonlySet<string>): void;
+}
+
 /** Everything that a `PodManager` is made of. Paths are absolute and without a slash at the end. */
 export interface PodManagerDeps {
   readonly clock: Clock;
@@ -61,6 +73,8 @@ export interface PodManagerDeps {
   readonly volumes: PodVolumes;
   readonly files: PodFiles;
   readonly readiness: RuntimeReadiness;
+  /** Default: nothing is probed. */
+  readonly probes?: PodProbes;
   /** Where events of the runtime come from, and which wake the pod that is their subject: the PLEG's Started, Died and PodSync. */
   readonly bus?: Subscriber;
   readonly wakeOn?: readonly EventType<unknown>[];

@@ -68,6 +68,8 @@ export class SyncSteps {
     const { pod } = worker;
     const look = await this.#look(worker, signal);
     if (look.error !== undefined) throw lookFailed(look.error);
+    // Before the status is told: it asks which containers are watched, and what was known of them before the agent's restart.
+    this.#deps.probes?.addPod(pod);
     const { phase } = this.#updateStatus(worker, look.status, work.causes);
     if (phase === "Succeeded" || phase === "Failed")
       return { terminate: { ...completed(phase), down: isDown(look.status) } };
@@ -99,6 +101,7 @@ export class SyncSteps {
 
   /** Stops everything of the pod and makes sure that it has stopped. */
   async syncTerminating(worker: PodWorker, work: PendingWork, signal: AbortSignal): Promise<StepResult> {
+    this.#deps.probes?.stopLivenessAndStartup(worker.uid);
     const look = await this.#look(worker, signal);
     if (look.error === undefined) {
       if (isDown(look.status)) return this.#ended(worker, look.status, work);
@@ -195,6 +198,7 @@ export class SyncSteps {
   }
 
   #ended(worker: PodWorker, status: RuntimePodStatus, { causes }: PendingWork): StepResult {
+    this.#deps.probes?.removePod(worker.uid);
     this.#updateStatus(worker, status, causes, true);
     return {};
   }
@@ -215,6 +219,7 @@ export class SyncSteps {
     if (worker.runtimeOnly) return { phase: "Unknown" };
     return this.#deps.status.update(worker.pod, runtime, {
       podIsTerminal,
+      terminating: worker.state !== "sync" && worker.state !== "waiting",
       waitingReasons: worker.waitingReasons,
       causes,
       ...(worker.failed === undefined ? {} : { failed: worker.failed }),

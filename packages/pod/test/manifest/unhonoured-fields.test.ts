@@ -82,7 +82,6 @@ describe("fields that are not honoured", () => {
   });
 
   const warned: readonly [string, string][] = [
-    ["spec.containers[0].readinessProbe", podText({ container: "readinessProbe: {httpGet: {port: 80}}" })],
     ["spec.tolerations", podText({ spec: "tolerations: [{operator: Exists}]" })],
     ["spec.nodeSelector", podText({ spec: "nodeSelector: {a: b}" })],
     ["spec.schedulerName", podText({ spec: "schedulerName: mine" })],

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { computeApiPod } from "@holdfast/status";
 import { stringify } from "yaml";
 import type { NodeObject, PodList, PodObject, WatchEvent } from "../../api/types.ts";
 import type { Command, CommandContext } from "../command.ts";
@@ -48,7 +49,7 @@ export const getCommand: Command = {
 
 async function getPods(context: CommandContext, output: string): Promise<number> {
   const list = await context.client.get<PodList>("/api/v1/pods");
-  const items = { apiVersion: "v1", kind: "List", items: list.items };
+  const items = { apiVersion: "v1", kind: "List", items: list.items.map(apiPod) };
   if (output === "name") for (const pod of list.items) context.terminal.out(`pod/${pod.metadata.name}\n`);
   else printObject(context, output, items, () => table(context, list, output));
   return 0;
@@ -57,16 +58,13 @@ async function getPods(context: CommandContext, output: string): Promise<number>
 async function getPod(context: CommandContext, name: string, output: string): Promise<number> {
   const pod = await context.client.get<PodObject>(await podPath(context, name));
   if (output === "name") context.terminal.out(`pod/${pod.metadata.name}\n`);
-  else
-    printObject(context, output, withoutEvents(pod), () =>
-      table(context, { ...EMPTY, items: [pod] }, output),
-    );
+  else printObject(context, output, apiPod(pod), () => table(context, { ...EMPTY, items: [pod] }, output));
   return 0;
 }
 
-function withoutEvents(pod: PodObject): PodObject {
-  const { events: _events, ...holdfast } = pod.holdfast;
-  return { ...pod, holdfast };
+/** As an API server would show it: what Holdfast knows beside it is in the table, and in `describe`. */
+function apiPod({ holdfast: _ours, ...pod }: PodObject): unknown {
+  return computeApiPod(pod, pod.status);
 }
 
 async function getNode(context: CommandContext, output: string): Promise<number> {
