@@ -14,12 +14,15 @@ import type { Store } from "./store.ts";
 export interface StoreOptions {
   /** The file; its folder is made (0700) when it is missing. `:memory:` for tests. */
   readonly path: string;
-  /** `full`: what was written survives a power failure (state.db). `disposable`: it survives kill -9 (journal.db), and costs no fsync. */
-  readonly durability: "full" | "disposable";
+  /**
+   * What survives: with `full` everything written, a power failure too; each write then waits for the disk, and holds up the process. `soon`
+   * (state.db): everything a second later, without waiting. `disposable` (journal.db): everything but a power failure, and no fsync at all.
+   */
+  readonly durability: "full" | "soon" | "disposable";
   /** Tables of the packages that use this store. Default none: the checkpoints are always there. */
   readonly migrations?: readonly Migration[];
-  /** Names what is set aside and dates migrations. Default the machine's. */
-  readonly clock?: Pick<Clock, "now">;
+  /** Names what is set aside, dates migrations, and times flushes. Default the machine's. */
+  readonly clock?: Pick<Clock, "now" | "timer">;
   readonly logger?: Logger;
   /** How long a call may wait for another process, in milliseconds. It blocks the event loop. Default 1000. */
   readonly busyTimeoutMs?: number;
@@ -47,6 +50,7 @@ export function openStore(options: StoreOptions): Store {
         busyTimeoutMs: options.busyTimeoutMs ?? 1000,
         maxBytes: options.maxBytes ?? 256 << 20,
       },
+      flushSoon: options.durability === "soon",
       migrations,
       clock: options.clock ?? systemClock,
       logger: options.logger ?? silentLogger,

@@ -13,6 +13,7 @@ import { errorText, HoldfastError } from "@holdfast/core/errors";
 import type { Logger } from "@holdfast/core/log";
 import { openConnection } from "./connection.ts";
 import type { Connection, ConnectionOptions } from "./connection.ts";
+import { LogFlusher } from "./log-flusher.ts";
 import { migrate } from "./migrations.ts";
 import type { Migration } from "./migrations.ts";
 import { KEPT_SET_ASIDE, setAside } from "./set-aside.ts";
@@ -30,8 +31,10 @@ type Mode = "run" | "get" | "all";
 export interface SqliteStoreParts {
   readonly connection: ConnectionOptions;
   readonly migrations: readonly Migration[];
-  readonly clock: Pick<Clock, "now">;
+  readonly clock: Pick<Clock, "now" | "timer">;
   readonly logger: Logger;
+  /** Brought to the disk a second later. */
+  readonly flushSoon: boolean;
 }
 
 /** A statement that knows its text, so that it can be prepared again on a fresh connection. */
@@ -83,6 +86,7 @@ export class SqliteStore implements Store {
   readonly #setAside: string[] = [];
   #path: string;
   #connection: Connection;
+  #flusher: LogFlusher | undefined;
   #closed = false;
   #inTransaction = false;
   /** What SQLite rolled the transaction back for: what follows in the same work must not be written by itself. */
@@ -113,6 +117,8 @@ export class SqliteStore implements Store {
     this.#begin = new PreparedStatement(this, "BEGIN IMMEDIATE");
     this.#commit = new PreparedStatement(this, "COMMIT");
     this.#connection = this.#openFirst(memoryFallback);
+    if (parts.flushSoon && this.#path !== ":memory:")
+      this.#flusher = new LogFlusher(`${this.#path}-wal`, parts.clock, parts.logger);
   }
 
   get(namespace: string, key: string): string | undefined {
@@ -182,6 +188,7 @@ export class SqliteStore implements Store {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#flusher?.close();
     try {
       this.#connection.close();
     } catch (err) {
@@ -211,7 +218,7 @@ export class SqliteStore implements Store {
     if (this.#rolledBackBy !== undefined) throw this.#rolledBackBy;
     try {
       const result = statement.call(this.#live(), mode, params);
-      if (mode === "run" && !this.#inTransaction) this.#writeProblem = undefined;
+      if (mode === "run" && !this.#inTransaction) this.#written();
       return result;
     } catch (cause) {
       const error = sqliteErrorFrom(cause, this.#path, mode === "run" ? "writing" : "reading");
@@ -235,7 +242,7 @@ export class SqliteStore implements Store {
       if (this.#rolledBackBy !== undefined) throw this.#rolledBackBy;
       if (result instanceof Promise) throw new TypeError("a transaction's work must be synchronous");
       this.#commit.call(this.#connection, "run", []);
-      this.#writeProblem = undefined;
+      this.#written();
       return result;
     } catch (cause) {
       this.#rollBack();
@@ -246,6 +253,11 @@ export class SqliteStore implements Store {
       this.#inTransaction = false;
       this.#rolledBackBy = undefined;
     }
+  }
+
+  #written(): void {
+    this.#writeProblem = undefined;
+    this.#flusher?.written();
   }
 
   #rollBack(): void {

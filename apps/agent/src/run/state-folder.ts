@@ -35,7 +35,8 @@ export function openStateFolder(stateDir: string, clock: Clock, logger: Logger):
   mkdirSync(podsDir, { recursive: true, mode: 0o750 });
   const store: Store = openStore({
     path: join(stateDir, "state.db"),
-    durability: "full",
+    // What a power failure takes with it is a second of statuses of pods that it ended anyway.
+    durability: "soon",
     clock,
     logger,
     onUnusable: "memory",
