@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Probes of every kind and handler on a real runtime: what they decide, what they leave alone, and that an agent's restart changes no verdict.
+import type { Termination } from "@holdfast/journal";
+import { expect, test } from "vitest";
+import type { TerminationList } from "../../src/api/types.ts";
+import { container, forever, pod, script } from "./harness/manifests.ts";
+import type { Manifest } from "./harness/manifests.ts";
+import { startNode } from "./harness/test-node.ts";
+import type { TestNode } from "./harness/test-node.ts";
+import { getJson } from "./harness/unix-http.ts";
+
+/** A web server on 8080 whose files a test makes and removes; with `ready` it is ready from the start. */
+const web = (ready: boolean): string[] =>
+  script(`mkdir -p /www; ${ready ? "touch /www/ready; " : ""}exec httpd -f -p 8080 -h /www`);
+/** Accepts connections and never says a word. */
+const mute = script("exec nc -ll -p 7000 -e sleep 1000");
+const fast = { periodSeconds: 1, failureThreshold: 1 };
+const probed = (name: string, command: string[], probes: Manifest): Manifest =>
+  pod(name, { containers: [container("main", { command, ...probes })] });
+
+interface Condition {
+  readonly status: string;
+  readonly reason?: string | undefined;
+  readonly lastTransitionTime?: string | undefined;
+}
+
+async function ready(node: TestNode, name: string): Promise<Condition | undefined> {
+  return (await node.pod(name))?.status.conditions?.find(({ type }) => type === "Ready");
+}
+
+function untilReady(node: TestNode, name: string, status: "True" | "False"): Promise<Condition> {
+  return node.until(
+    async () => {
+      const condition = await ready(node, name);
+      return condition?.status === status && condition;
+    },
+    `${name} is ${status === "True" ? "" : "not "}ready`,
+  );
+}
+
+async function restarts(node: TestNode, name: string): Promise<number | undefined> {
+  return (await node.pod(name))?.status.containerStatuses?.[0]?.restartCount;
+}
+
+/** The newest end of the pod's container, when it has the runtime's word on it. */
+function newestEnd(node: TestNode, name: string): Promise<Termination> {
+  const path = `/api/v1/journal/terminations?pod=${encodeURIComponent(`default/${name}-${node.name}`)}`;
+  return node.until(async () => {
+    const [newest] = (await getJson<TerminationList>(node.socket, path)).items;
+    return newest?.reason !== undefined && newest;
+  }, `an end of ${name} is in the ledger`);
+}
+
+const exec = (node: TestNode, name: string, command: string): Promise<unknown> =>
+  node.cli("exec", `${name}-${node.name}`, "--", "sh", "-c", command);
+
+test("readiness follows the truth, with every handler, and restarts nothing", async () => {
+  const httpGet = { httpGet: { path: "/ready", port: "web" } };
+  await using node = await startNode({
+    pods: [
+      pod("http", {
+        containers: [
+          container("main", {
+            command: web(false),
+            ports: [{ name: "web", containerPort: 8080 }],
+            readinessProbe: { ...httpGet, ...fast },
+          }),
+        ],
+      }),
+      probed("tcp", web(true), { readinessProbe: { tcpSocket: { port: 8080 }, ...fast } }),
+      probed("exec", forever(), {
+        readinessProbe: { exec: { command: ["test", "-f", "/tmp/ok"] }, ...fast },
+      }),
+      probed("mute", mute, { readinessProbe: { httpGet: { port: 7000 }, ...fast } }),
+      probed("grpc", mute, { readinessProbe: { grpc: { port: 7000 }, ...fast } }),
+      probed("nobody", forever(), { readinessProbe: { tcpSocket: { port: 9 }, ...fast } }),
+      probed("unnamed", web(true), { readinessProbe: { httpGet: { port: "missing" }, ...fast } }),
+    ],
+  });
+  await untilReady(node, "tcp", "True");
+  const failures: readonly (readonly [string, RegExp])[] = [
+    ["http", /HTTP probe failed with statuscode: 404/],
+    ["mute", /context deadline exceeded|Client\.Timeout|timeout/],
+    ["grpc", /timeout|deadline/],
+    ["nobody", /connection refused/],
+    ["unnamed", /missing/],
+  ];
+  for (const [name, reason] of failures)
+    await node.until(
+      async () => reason.test((await node.cli("describe", "pod", `${name}-${node.name}`)).stdout),
+      `${name} fails with ${reason}`,
+    );
+  for (const name of ["http", "exec", "mute", "grpc", "nobody", "unnamed"])
+    expect((await ready(node, name))?.status, name).toBe("False");
+  for (let turn = 0; turn < 2; turn++) {
+    await exec(node, "http", "touch /www/ready");
+    await exec(node, "exec", "touch /tmp/ok");
+    await untilReady(node, "http", "True");
+    await untilReady(node, "exec", "True");
+    await exec(node, "http", "rm /www/ready");
+    await exec(node, "exec", "rm /tmp/ok");
+    await untilReady(node, "http", "False");
+    await untilReady(node, "exec", "False");
+  }
+  for (const name of ["http", "tcp", "exec", "mute", "grpc", "nobody", "unnamed"])
+    expect(await restarts(node, name), name).toBe(0);
+});
+
+test("liveness kills with the probe's own grace, startup holds it off, and why tells both apart", async () => {
+  const dead = { exec: { command: ["sh", "-c", "echo heart stopped; exit 1"] } };
+  const deaf = script("sleep 1000000");
+  await using node = await startNode({
+    pods: [
+      pod("sick", {
+        terminationGracePeriodSeconds: 600,
+        containers: [
+          container("main", {
+            command: deaf,
+            livenessProbe: { ...dead, ...fast, terminationGracePeriodSeconds: 2 },
+          }),
+        ],
+      }),
+      probed("never-starts", forever(), { startupProbe: { ...dead, periodSeconds: 1, failureThreshold: 2 } }),
+      // Its liveness would fail, but nobody asks before the startup probe has succeeded.
+      probed("slow", forever(), {
+        startupProbe: {
+          exec: { command: ["test", "-f", "/tmp/up"] },
+          periodSeconds: 1,
+          failureThreshold: 600,
+        },
+        livenessProbe: { exec: { command: ["test", "-f", "/tmp/up"] }, ...fast },
+      }),
+    ],
+  });
+  const sick = await newestEnd(node, "sick");
+  expect(sick).toMatchObject({ cause: "LivenessProbe", forced: true, exitCode: 137 });
+  expect(JSON.stringify(sick.evidence)).toContain("heart stopped");
+  expect((await newestEnd(node, "never-starts")).cause).toBe("StartupProbe");
+  expect((await node.cli("why", `sick-${node.name}`)).stdout).toMatch(/liveness/);
+  expect((await node.pod("slow"))?.status.containerStatuses?.[0]).toMatchObject({
+    started: false,
+    restartCount: 0,
+  });
+  await exec(node, "slow", "touch /tmp/up");
+  await untilReady(node, "slow", "True");
+  await exec(node, "slow", "rm /tmp/up");
+  expect((await newestEnd(node, "slow")).cause).toBe("LivenessProbe");
+});
+
+test("kill -9 of the agent and a start flip no verdict and restart nothing", async () => {
+  const httpGet = { httpGet: { path: "/ready", port: 8080 } };
+  const pods = ["a", "b", "c"];
+  await using node = await startNode({
+    pods: pods.map((name) =>
+      probed(name, web(true), {
+        startupProbe: { ...httpGet, ...fast },
+        readinessProbe: { ...httpGet, ...fast },
+        livenessProbe: { ...httpGet, ...fast },
+      }),
+    ),
+  });
+  const before = new Map<string, Condition>();
+  for (const name of pods) before.set(name, await untilReady(node, name, "True"));
+  for (let turn = 0; turn < 3; turn++) {
+    await node.kill9();
+    await node.start();
+    for (const name of pods) {
+      // The time of its last change is the proof: it was never anything else.
+      expect(await untilReady(node, name, "True")).toEqual(before.get(name));
+      expect(await restarts(node, name)).toBe(0);
+    }
+  }
+});
+
+test("a cordoned pod is out of traffic and left alone, over a restart of the agent too", async () => {
+  await using node = await startNode({ pods: [probed("held", web(true), {})] });
+  await untilReady(node, "held", "True");
+  const { id } = await node.runningContainer("held");
+  const cordoned = await node.cli("cordon", "pod", `held-${node.name}`);
+  expect(cordoned).toMatchObject({ code: 0, stdout: expect.stringContaining("Ready is False (Cordoned)") });
+  await node.kill9();
+  await node.start();
+  expect(await untilReady(node, "held", "False")).toMatchObject({ reason: "Cordoned" });
+  expect((await node.cli("get", "pods")).stdout).toContain("cordoned by");
+  expect((await node.runningContainer("held")).id).toBe(id);
+  await node.cli("uncordon", "pod", `held-${node.name}`);
+  await untilReady(node, "held", "True");
+});
