@@ -90,8 +90,34 @@ test.each([
     "apiVersion: holdfast.agent/v1alpha1\nkind: AgentConfiguration\nnodeName: A_B",
     "nodeName: must be a DNS name",
   ],
+  [
+    "thresholds the wrong way round",
+    `${HEAD}imageGCHighThresholdPercent: 70`,
+    "config.yaml:3: imageGCLowThresholdPercent (80) must be below imageGCHighThresholdPercent (70)",
+  ],
+  ["a size that is none", `${HEAD}containerLogMaxSize: big`, "config.yaml:3: containerLogMaxSize: "],
+  ["a size that is too small", `${HEAD}containerLogMaxSize: 10`, "must be at least 1024 bytes"],
   ["a driver that is none", `${HEAD}cgroupDriver: docker`, "must be one of cgroupfs, systemd"],
 ])("refused: %s", (_name, text, message) => expect(problems(text)).toContain(message));
+
+test("what bounds the disk: the kubelet's defaults, and sizes with units", () => {
+  expect(parseConfig("", "config.yaml", "host").config).toMatchObject({
+    imageGCHighThresholdPercent: 85,
+    imageGCLowThresholdPercent: 80,
+    imageMinimumGCAgeMs: 120_000,
+    imageMaximumGCAgeMs: 0,
+    imageGCScope: "ours",
+    containerLogMaxSizeBytes: 10 * 2 ** 20,
+    containerLogMaxFiles: 5,
+    containerLogMaxWorkers: 1,
+    containerLogMonitorIntervalMs: 10_000,
+  });
+  const text = `${HEAD}containerLogMaxSize: 64Ki\nimageMaximumGCAge: 24h`;
+  expect(parseConfig(text, "config.yaml", "host").config).toMatchObject({
+    containerLogMaxSizeBytes: 65_536,
+    imageMaximumGCAgeMs: 86_400_000,
+  });
+});
 
 test("all problems come at once", () => {
   expect(problems(`${HEAD}maxPods: x\nsyncFrequency: y\nfoo: z`).split("\n")).toHaveLength(4);

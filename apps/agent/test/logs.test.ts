@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdtempSync, rmSync, writeFileSync, renameSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "@holdfast/core/node";
@@ -99,6 +99,30 @@ test("a followed log goes on until its container cannot write any more", async (
     }
   }
   expect(seen).toContain("a\n");
+});
+
+test("a followed log is followed over a rotation, and nothing between is lost", async () => {
+  writeFileSync(path, record(1, "a"));
+  let writing = true;
+  let seen = "";
+  for await (const chunk of readLog({
+    path,
+    clock: systemClock,
+    follow: true,
+    timestamps: false,
+    signal: new AbortController().signal,
+    stillWriting: () => writing,
+  })) {
+    seen += chunk.toString();
+    if (seen === "a\n") {
+      // As the kubelet and containerd do it: the old file is written to until the new one is there.
+      renameSync(path, `${path}.20261121-080000`);
+      appendFileSync(`${path}.20261121-080000`, record(2, "b"));
+      writeFileSync(path, record(3, "c"));
+    }
+    if (seen.includes("c\n")) writing = false;
+  }
+  expect(seen).toBe("a\nb\nc\n");
 });
 
 test("a reader that goes away ends the following", async () => {

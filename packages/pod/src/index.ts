@@ -85,7 +85,14 @@ export type { ContainerFacts, EventText, KillReason, SandboxFacts } from "./kube
 export { PodManager } from "./workers/pod-manager.ts";
 export type { PodView } from "./workers/pod-manager.ts";
 export { OwnedPodLister } from "./workers/owned-pod-lister.ts";
-export type { DesiredPods, OwnedPod, OwnedPods, PodManagerDeps, PodRuntimeActions } from "./workers/ports.ts";
+export type {
+  DesiredPods,
+  OwnedPod,
+  OwnedPods,
+  PodManagerDeps,
+  PodProbes,
+  PodRuntimeActions,
+} from "./workers/ports.ts";
 export type { PodWorkerState } from "./workers/pod-worker.ts";
 export type { TerminationRequest } from "./workers/compute-worker-update.ts";
 export {
@@ -104,4 +111,4 @@ export type {
 } from "./workers/events.ts";
 export { NodePodFiles, nodePodFiles } from "./node/pod-files.ts";
 export type { NodePodFilesOptions } from "./node/pod-files.ts";
-export type { PodFiles } from "./ports.ts";
+export type { ImageUse, PodFiles } from "./ports.ts";

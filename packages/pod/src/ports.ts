@@ -127,6 +127,21 @@ export interface ProbeResults {
   startup(containerId: string): "success" | "failure" | undefined;
 }
 
+/** Keeps what removes images off those that are about to be used. Filled by `@holdfast/gc`. */
+export interface ImageUse {
+  /**
+   * Runs `work` while the image is held. `hold.add` also holds the id that the image turned out to have; true when just that was being removed: then
+   * look again whether the image is there.
+   */
+  use<T>(
+    image: string,
+    work: (hold: { add(id: string): Promise<boolean> }) => Promise<T>,
+    options: { readonly by: string; readonly signal: AbortSignal },
+  ): Promise<T>;
+  /** An image was pulled for a pod of ours. `startedAt`: monotonic, when the pull began. */
+  imagePulled(imageId: string, startedAt: number): void;
+}
+
 /** Files of pods: folders, logs, the termination message. Filled by `src/node/`. */
 export interface PodFiles {
   /** With its parents; one that exists is fine. */

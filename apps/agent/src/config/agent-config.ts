@@ -25,6 +25,15 @@ export interface AgentConfig {
   readonly maxContainerRestartPeriodMs: number;
   readonly maxPods: number;
   readonly oomScoreAdj: number;
+  readonly imageGCHighThresholdPercent: number;
+  readonly imageGCLowThresholdPercent: number;
+  readonly imageMinimumGCAgeMs: number;
+  readonly imageMaximumGCAgeMs: number;
+  readonly imageGCScope: "ours" | "all" | "none";
+  readonly containerLogMaxSizeBytes: number;
+  readonly containerLogMaxFiles: number;
+  readonly containerLogMaxWorkers: number;
+  readonly containerLogMonitorIntervalMs: number;
   readonly maxManifestBytes: number;
   readonly pullTimeoutMs: number;
   readonly hookTimeoutMs: number;

@@ -5,8 +5,8 @@
  * and `holdfast run --help`. kubelet: KubeletConfiguration (kubelet.config.k8s.io/v1beta1).
  */
 
-/** How a value is checked and what it becomes. Durations become milliseconds. */
-export type FieldType = "string" | "path" | "duration" | "int" | "bool" | "strings" | "unixEndpoint";
+/** How a value is checked and what it becomes. Durations become milliseconds, sizes bytes. */
+export type FieldType = "string" | "path" | "duration" | "int" | "bool" | "strings" | "unixEndpoint" | "size";
 
 /** One honoured key. */
 export interface Field {
@@ -96,6 +96,52 @@ export const KUBELET_FIELDS: readonly Field[] = [
     max: 300_000,
     help: "longest crash-loop back-off",
   },
+  {
+    key: "imageGCHighThresholdPercent",
+    type: "int",
+    fallback: 85,
+    min: 0,
+    max: 100,
+    help: "from this use of the images' disk on unused images go; 100 for never",
+  },
+  {
+    key: "imageGCLowThresholdPercent",
+    type: "int",
+    fallback: 80,
+    min: 0,
+    max: 100,
+    help: "down to this use; below imageGCHighThresholdPercent",
+  },
+  { key: "imageMinimumGCAge", type: "duration", fallback: 120_000, min: 0, help: "younger images stay" },
+  {
+    key: "imageMaximumGCAge",
+    type: "duration",
+    fallback: 0,
+    min: 0,
+    help: "images unused for longer go at any use of the disk; 0 for never",
+  },
+  {
+    key: "containerLogMaxSize",
+    type: "size",
+    fallback: 10 * 2 ** 20,
+    min: 1024,
+    help: "a log is rotated at this size",
+  },
+  {
+    key: "containerLogMaxFiles",
+    type: "int",
+    fallback: 5,
+    min: 2,
+    help: "files of a container's log, the open one included",
+  },
+  { key: "containerLogMaxWorkers", type: "int", fallback: 1, min: 1, help: "logs being rotated at once" },
+  {
+    key: "containerLogMonitorInterval",
+    type: "duration",
+    fallback: 10_000,
+    min: 3000,
+    help: "the longest time between two looks at a log",
+  },
   { key: "maxPods", type: "int", fallback: 110, min: 1, help: "how many pods the node takes" },
   {
     key: "oomScoreAdj",
@@ -113,14 +159,14 @@ export const KUBELET_UNSUPPORTED: readonly string[] = (
   "tlsMinVersion tlsCurvePreferences rotateCertificates serverTLSBootstrap authentication authorization registryPullQPS registryBurst " +
   "imagePullCredentialsVerificationPolicy preloadedImagesVerificationAllowlist eventRecordQPS eventBurst enableDebuggingHandlers " +
   "enableContentionProfiling enableProfilingHandler enableDebugFlagsHandler healthzPort healthzBindAddress streamingConnectionIdleTimeout " +
-  "nodeStatusUpdateFrequency nodeStatusReportFrequency nodeLeaseDurationSeconds nodeStatusMaxImages imageMinimumGCAge imageMaximumGCAge " +
-  "imageGCHighThresholdPercent imageGCLowThresholdPercent volumeStatsAggPeriod kubeletCgroups systemCgroups failCgroupV1 singleProcessOOMKill " +
+  "nodeStatusUpdateFrequency nodeStatusReportFrequency nodeLeaseDurationSeconds nodeStatusMaxImages " +
+  "volumeStatsAggPeriod kubeletCgroups systemCgroups failCgroupV1 singleProcessOOMKill " +
   "cpuManagerPolicy cpuManagerPolicyOptions cpuManagerReconcilePeriod memoryManagerPolicy reservedMemory topologyManagerPolicy " +
   "topologyManagerScope topologyManagerPolicyOptions qosReserved hairpinMode podsPerCore podCIDR maxOpenFiles contentType kubeAPIQPS " +
   "kubeAPIBurst evictionHard evictionSoft evictionSoftGracePeriod evictionMinimumReclaim evictionPressureTransitionPeriod " +
   "evictionMaxPodGracePeriod mergeDefaultEvictionSettings enableControllerAttachDetach protectKernelDefaults makeIPTablesUtilChains " +
-  "iptablesMasqueradeBit iptablesDropBit featureGates failSwapOn memorySwap containerLogMaxSize containerLogMaxFiles containerLogMaxWorkers " +
-  "containerLogMonitorInterval configMapAndSecretChangeDetectionStrategy systemReserved kubeReserved reservedSystemCPUs systemReservedCgroup " +
+  "iptablesMasqueradeBit iptablesDropBit featureGates failSwapOn memorySwap " +
+  "configMapAndSecretChangeDetectionStrategy systemReserved kubeReserved reservedSystemCPUs systemReservedCgroup " +
   "kubeReservedCgroup enforceNodeAllocatable allowedUnsafeSysctls volumePluginDir providerID kernelMemcgNotification logging " +
   "enableSystemLogHandler enableSystemLogQuery shutdownGracePeriod shutdownGracePeriodCriticalPods shutdownGracePeriodByPodPriority " +
   "seccompDefault memoryThrottlingFactor memoryReservationPolicy registerNode registerWithTaints localStorageCapacityIsolation " +
@@ -140,6 +186,12 @@ export const AGENT_FIELDS: readonly Field[] = [
     min: 1024,
     max: 16_777_216,
     help: "larger manifest files are refused before they are read",
+  },
+  {
+    key: "imageGCScope",
+    type: "string",
+    fallback: "ours",
+    help: "images that may be removed: ours (pulled by this agent), all, or none",
   },
   { key: "pullTimeout", type: "duration", fallback: 1_800_000, min: 1000, help: "deadline of an image pull" },
   {

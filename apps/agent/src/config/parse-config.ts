@@ -5,6 +5,7 @@ import { isMap, isScalar, LineCounter, parseAllDocuments } from "yaml";
 import type { Document, ParsedNode, YAMLMap } from "yaml";
 import { parseDuration } from "@holdfast/core/duration";
 import { errorText, HoldfastError } from "@holdfast/core/errors";
+import { wholeValue } from "@holdfast/core/quantity";
 import { nearestName } from "./nearest-name.ts";
 import type { AgentConfig, LoadedConfig } from "./agent-config.ts";
 import { AGENT_FIELDS, KUBELET_FIELDS, KUBELET_UNSUPPORTED } from "./fields.ts";
@@ -138,6 +139,12 @@ function checkValue(field: Field, value: unknown, where: string, reading: Readin
       } catch (error) {
         return refuse(errorText(error));
       }
+    case "size":
+      try {
+        return inRange(field, wholeValue(String(value)), refuse);
+      } catch (error) {
+        return refuse(errorText(error));
+      }
     case "strings":
       return Array.isArray(value) && value.every((item) => typeof item === "string")
         ? value
@@ -148,7 +155,7 @@ function checkValue(field: Field, value: unknown, where: string, reading: Readin
 }
 
 function inRange(field: Field, value: number, refuse: (rule: string) => undefined): number | undefined {
-  const unit = field.type === "duration" ? " ms" : "";
+  const unit = field.type === "duration" ? " ms" : field.type === "size" ? " bytes" : "";
   if (field.min !== undefined && value < field.min) return refuse(`must be at least ${field.min}${unit}`);
   if (field.max !== undefined && value > field.max) return refuse(`must be at most ${field.max}${unit}`);
   return value;
@@ -172,6 +179,14 @@ function complete(reading: Reading, hostName: string): AgentConfig {
   if (!/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(nodeName)) {
     reading.problems.push(
       `${reading.sources.get("nodeName") ?? "the host's name"}: nodeName: must be a DNS name in lower case, got "${nodeName}"`,
+    );
+  }
+  const [high, low] = [of<number>("imageGCHighThresholdPercent"), of<number>("imageGCLowThresholdPercent")];
+  if (low >= high && high > 0) {
+    const where =
+      reading.sources.get("imageGCLowThresholdPercent") ?? reading.sources.get("imageGCHighThresholdPercent");
+    reading.problems.push(
+      `${where}: imageGCLowThresholdPercent (${low}) must be below imageGCHighThresholdPercent (${high})`,
     );
   }
   const endpoint = of<string>("containerRuntimeEndpoint");
@@ -202,6 +217,15 @@ function complete(reading: Reading, hostName: string): AgentConfig {
     maxContainerRestartPeriodMs: of("crashLoopBackOff.maxContainerRestartPeriod"),
     maxPods: of("maxPods"),
     oomScoreAdj: of("oomScoreAdj"),
+    imageGCHighThresholdPercent: high,
+    imageGCLowThresholdPercent: low,
+    imageMinimumGCAgeMs: of("imageMinimumGCAge"),
+    imageMaximumGCAgeMs: of("imageMaximumGCAge"),
+    imageGCScope: oneOf("imageGCScope", ["ours", "all", "none"]),
+    containerLogMaxSizeBytes: of("containerLogMaxSize"),
+    containerLogMaxFiles: of("containerLogMaxFiles"),
+    containerLogMaxWorkers: of("containerLogMaxWorkers"),
+    containerLogMonitorIntervalMs: of("containerLogMonitorInterval"),
     maxManifestBytes: of("maxManifestBytes"),
     pullTimeoutMs: of("pullTimeout"),
     hookTimeoutMs: of("hookTimeout"),

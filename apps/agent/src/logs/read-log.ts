@@ -2,7 +2,8 @@
 
 /** Reads container logs from disk: the last lines, from a time on, and on as they grow. Bounded memory whatever the file's size. */
 import { watch } from "node:fs";
-import { open } from "node:fs/promises";
+import type { FSWatcher } from "node:fs";
+import { open, stat } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import type { Clock } from "@holdfast/core/clock";
 import { parseCriLogLine, renderLogLine } from "./parse-cri-log.ts";
@@ -26,28 +27,52 @@ const MAX_RECORD_BYTES = 1024 * 1024;
 /** How often a followed file is looked at when no change is reported. */
 const POLL_MS = 1000;
 
-/** Yields what to print, in chunks. */
+/** Yields what to print, in chunks. A followed log that is rotated is read to its end, and then its successor. */
 export async function* readLog(options: ReadLogOptions): AsyncGenerator<Buffer> {
-  await using handle = await open(options.path, "r");
-  let position = options.tailLines === undefined ? 0 : await positionOfLastLines(handle, options.tailLines);
-  let rest: Buffer = Buffer.alloc(0);
-  for (;;) {
-    const { bytesRead, buffer } = await handle.read(
-      Buffer.allocUnsafe(CHUNK_BYTES),
-      0,
-      CHUNK_BYTES,
-      position,
-    );
-    position += bytesRead;
-    if (bytesRead > 0) {
-      const { output, left } = renderRecords(Buffer.concat([rest, buffer.subarray(0, bytesRead)]), options);
-      rest = left;
-      if (output.length > 0) yield output;
-      continue;
+  const { path, signal } = options;
+  let handle = await open(path, "r");
+  try {
+    let position = options.tailLines === undefined ? 0 : await positionOfLastLines(handle, options.tailLines);
+    let rest: Buffer = Buffer.alloc(0);
+    let replaced = false;
+    for (;;) {
+      const { bytesRead, buffer } = await handle.read(
+        Buffer.allocUnsafe(CHUNK_BYTES),
+        0,
+        CHUNK_BYTES,
+        position,
+      );
+      position += bytesRead;
+      if (bytesRead > 0) {
+        const { output, left } = renderRecords(Buffer.concat([rest, buffer.subarray(0, bytesRead)]), options);
+        rest = left;
+        if (output.length > 0) yield output;
+        continue;
+      }
+      if (!options.follow || signal.aborted) return;
+      if (replaced) {
+        const successor = await open(path, "r");
+        await handle.close();
+        handle = successor;
+        position = 0;
+        replaced = false;
+        continue;
+      }
+      // Once more to the end of the old file: it was written to until its successor was there.
+      replaced = await isReplaced(handle, path);
+      if (replaced) continue;
+      if (!options.stillWriting()) return;
+      await changeOf(path, options.clock, signal);
     }
-    if (!options.follow || options.signal.aborted || !options.stillWriting()) return;
-    await changeOf(options.path, options.clock, options.signal);
+  } finally {
+    await handle.close();
   }
+}
+
+/** Whether another file has the name now. One that is gone and has no successor yet is not. */
+async function isReplaced(handle: FileHandle, path: string): Promise<boolean> {
+  const [now, ours] = await Promise.all([stat(path).catch(() => undefined), handle.stat()]);
+  return now !== undefined && now.ino !== ours.ino;
 }
 
 function renderRecords(data: Buffer, selection: LogSelection): { output: Buffer; left: Buffer } {
@@ -97,12 +122,17 @@ async function changeOf(path: string, clock: Clock, signal: AbortSignal): Promis
   await new Promise<void>((resolve) => {
     const done = (): void => {
       timer.cancel();
-      watcher.close();
+      watcher?.close();
       signal.removeEventListener("abort", done);
       resolve();
     };
-    const watcher = watch(path, done);
-    watcher.on("error", done);
+    let watcher: FSWatcher | undefined;
+    try {
+      watcher = watch(path, done);
+      watcher.on("error", done);
+    } catch {
+      // Just being rotated: there is no file of that name for a moment.
+    }
     const timer = clock.timer(POLL_MS, done);
     signal.addEventListener("abort", done, { once: true });
   });

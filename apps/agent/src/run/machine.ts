@@ -8,6 +8,8 @@ import { seededRandom } from "@holdfast/core/random";
 import type { Random } from "@holdfast/core/random";
 import { createCriClient } from "@holdfast/cri";
 import type { CriClient, CriClientOptions } from "@holdfast/cri";
+import { nodeLogFiles, readNodeFilesystem } from "@holdfast/gc";
+import type { LogFiles, ReadFilesystem } from "@holdfast/gc";
 import { readMachineFacts } from "@holdfast/node";
 import type { MachineFacts } from "@holdfast/node";
 import { FileLastGoodManifests, NodeManifestFolder, nodePodFiles } from "@holdfast/pod";
@@ -37,6 +39,9 @@ export interface MachinePorts {
   /** Used with the systemd driver only. */
   readonly systemd: SystemdSlices;
   readonly volumes: VolumeHost;
+  /** Absent with `filesystem`: no log is rotated and no image removed. */
+  readonly logFiles?: LogFiles;
+  readonly filesystem?: ReadFilesystem;
   readonly probeHandlers: ProbeHandlers;
   readonly probeProcesses: ProbeProcesses;
   /** Text of one of the host's files; "" when it is missing. */
@@ -90,6 +95,8 @@ export const realMachine: Machine = {
     cgroups: openCgroupTree(),
     systemd: systemdSlices,
     volumes: volumeHost,
+    logFiles: nodeLogFiles([config.podLogsDir]),
+    filesystem: readNodeFilesystem,
     probeHandlers: nodeProbeHandlers,
     probeProcesses: nodeProbeProcesses,
     readHostFile,

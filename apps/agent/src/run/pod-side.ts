@@ -26,6 +26,8 @@ import type { CgroupDriver } from "@holdfast/resource";
 import { StatusManager } from "@holdfast/status";
 import { VolumeManager } from "@holdfast/volume";
 import type { AgentConfig } from "../config/agent-config.ts";
+import { makeGcSide } from "./gc-side.ts";
+import type { GcSide } from "./gc-side.ts";
 import { LEGACY_LOG_LINKS } from "./machine.ts";
 import type { MachinePorts } from "./machine.ts";
 import type { StateFolder } from "./state-folder.ts";
@@ -123,6 +125,16 @@ export function makePodSide(options: PodSideOptions): PodSide {
     metrics,
   });
   const resources = makeResources(options);
+  const { logFiles, filesystem } = ports;
+  const gc: GcSide | undefined =
+    logFiles === undefined || filesystem === undefined
+      ? undefined
+      : makeGcSide({
+          ...options,
+          logFiles,
+          filesystem,
+          statuses: () => pods.pods().map(({ pod }) => pleg.get(pod.metadata.uid).status),
+        });
   const actions = new PodRuntimeManager({
     runtime,
     clock,
@@ -131,6 +143,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
     metrics,
     resources,
     files,
+    ...(gc?.images === undefined ? {} : { images: gc.images }),
     probes,
     checkpoint: state.checkpoint("kuberuntime"),
     limiter: new Limiter({ clock, limit: config.maxParallelStarts, releaseAfterMs: START_PLACE_MS }),
@@ -184,7 +197,14 @@ export function makePodSide(options: PodSideOptions): PodSide {
     syncFrequencyMs: config.syncFrequencyMs,
     maxPods: config.maxPods,
   });
-  return { components: [pleg, probes, source, pods], pleg, probes, source, pods, status };
+  return {
+    components: [pleg, probes, source, pods, ...(gc?.components ?? [])],
+    pleg,
+    probes,
+    source,
+    pods,
+    status,
+  };
 }
 
 function makeResources({

@@ -14,7 +14,7 @@ import { formatDuration } from "@holdfast/core/duration";
 import { errorText } from "@holdfast/core/errors";
 import { Limiter } from "@holdfast/core/limiter";
 import type { Container, Pod, PullPolicy } from "@holdfast/core/pod-types";
-import type { PodRuntime } from "../ports.ts";
+import type { ImageUse, PodRuntime } from "../ports.ts";
 import { sandboxAnnotations } from "./container-labels.ts";
 import { BackOffEvent, Pulled, PullFailed, Pulling } from "./events.ts";
 import type { EventText } from "./events.ts";
@@ -40,6 +40,8 @@ export interface ImageManagerOptions {
   readonly maxParallelPulls?: number;
   /** Default 30 min. */
   readonly pullDeadlineMs?: number;
+  /** Told of every pull that succeeded. */
+  readonly use?: Pick<ImageUse, "imagePulled">;
 }
 
 /** What a create needs to know of an image. */
@@ -201,6 +203,7 @@ export class ImageManager {
       this.#backoff.gc();
       this.#failures.delete(key);
       this.#keep(image, found.known);
+      this.#options.use?.imagePulled(found.known.id, begun);
       return found.known;
     } catch (error) {
       request.signal.throwIfAborted();

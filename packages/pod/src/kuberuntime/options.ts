@@ -6,7 +6,14 @@ import type { Clock } from "@holdfast/core/clock";
 import type { Limiter } from "@holdfast/core/limiter";
 import type { Logger } from "@holdfast/core/log";
 import type { Metrics } from "@holdfast/core/metrics";
-import type { PodCheckpoint, PodContainerManager, PodFiles, PodRuntime, ProbeResults } from "../ports.ts";
+import type {
+  ImageUse,
+  PodCheckpoint,
+  PodContainerManager,
+  PodFiles,
+  PodRuntime,
+  ProbeResults,
+} from "../ports.ts";
 
 /** Everything that {@link PodRuntimeManager} needs. */
 export interface PodRuntimeManagerDeps {
@@ -18,6 +25,8 @@ export interface PodRuntimeManagerDeps {
   readonly resources: Pick<PodContainerManager, "containerResources">;
   readonly files: PodFiles;
   readonly probes: ProbeResults;
+  /** Default: nothing removes images. */
+  readonly images?: ImageUse;
   readonly checkpoint: PodCheckpoint;
   /** Shared by all that starts and removes: limit 4, `releaseAfterMs` 10 000. */
   readonly limiter: Limiter;

@@ -93,7 +93,9 @@ export class PodRuntimeManager {
           ? {}
           : { maxParallelPulls: options.maxParallelImagePulls }),
         ...(options.imagePullDeadlineMs === undefined ? {} : { pullDeadlineMs: options.imagePullDeadlineMs }),
+        ...(given.images === undefined ? {} : { use: given.images }),
       }),
+      imageUse: given.images,
       backoff: new CrashLoopBackOff({
         clock,
         checkpoint: given.checkpoint,

@@ -10,11 +10,12 @@
 import type { DeepPartial, PodSandboxConfig } from "@holdfast/cri";
 import type { Clock } from "@holdfast/core/clock";
 import { errorText, isNotFound } from "@holdfast/core/errors";
+import { formatPod } from "@holdfast/core/pod";
 import type { Limiter } from "@holdfast/core/limiter";
 import type { Logger } from "@holdfast/core/log";
 import type { Container, Pod } from "@holdfast/core/pod-types";
 import type { ContainerRecord } from "@holdfast/core/runtime-status";
-import type { MountedVolume, PodContainerManager, PodRuntime } from "../ports.ts";
+import type { ImageUse, MountedVolume, PodContainerManager, PodRuntime } from "../ports.ts";
 import { containerConfig } from "./container-config.ts";
 import type { ContainerFiles } from "./container-files.ts";
 import type { Owner } from "./container-labels.ts";
@@ -52,6 +53,7 @@ export interface StartContainerDeps extends KillDeps {
   readonly logger: Logger;
   readonly owner: Owner;
   readonly images: ImageManager;
+  readonly imageUse: ImageUse | undefined;
   readonly files: ContainerFiles;
   readonly resources: Pick<PodContainerManager, "containerResources">;
   readonly security: SecuritySettings;
@@ -87,11 +89,11 @@ export async function startContainer(
   let containerId: string | undefined;
   try {
     const restartCount = await nextRestartCount(deps, request);
-    const attempt = async (restart: boolean): Promise<Begun> => {
-      const image = await deps.images.ensureImageExists({ ...request, restart });
-      const config = await configure(deps, request, image, restartCount);
-      return bringUp(deps, request, config, (id) => (containerId = id));
-    };
+    const attempt = (restart: boolean): Promise<Begun> =>
+      withImage(deps, request, restart, async (image) => {
+        const config = await configure(deps, request, image, restartCount);
+        return bringUp(deps, request, config, (id) => (containerId = id));
+      });
     const restart = request.previous !== undefined;
     const begun = await attempt(restart).catch((error: unknown) => {
       // What was known of the image may be out of date: once more, and ask.
@@ -114,6 +116,28 @@ export async function startContainer(
     if (!failure.isBackOff) announce(recorder, request, failure, containerId);
     throw failure;
   }
+}
+
+/** Nobody removes the image between the moment in which it is found and the one in which the runtime's list shows its container. */
+async function withImage<T>(
+  deps: StartContainerDeps,
+  request: StartContainerRequest,
+  restart: boolean,
+  work: (image: KnownImage) => Promise<T>,
+): Promise<T> {
+  const { container, pod, signal } = request;
+  if (deps.imageUse === undefined) return work(await deps.images.ensureImageExists({ ...request, restart }));
+  return deps.imageUse.use(
+    container.image,
+    async (hold) => {
+      const image = await deps.images.ensureImageExists({ ...request, restart });
+      if (!(await hold.add(image.id))) return work(image);
+      // It was just being removed: what was known of it may be gone.
+      deps.images.invalidate(container);
+      return work(await deps.images.ensureImageExists({ ...request, restart: false }));
+    },
+    { by: `${formatPod(pod)}/${container.name}`, signal },
+  );
 }
 
 async function nextRestartCount(
