@@ -10,9 +10,9 @@ import { startNode } from "./harness/test-node.ts";
 import type { TestNode } from "./harness/test-node.ts";
 import { getJson } from "./harness/unix-http.ts";
 
-/** A web server on 8080 whose files a test makes and removes; with `ready` it is ready from the start. */
-const web = (ready: boolean): string[] =>
-  script(`mkdir -p /www; ${ready ? "touch /www/ready; " : ""}exec httpd -f -p 8080 -h /www`);
+/** A web server on 8080 whose files a test makes and removes; with `isReady` it is ready from the start. */
+const web = (isReady: boolean): string[] =>
+  script(`mkdir -p /www; ${isReady ? "touch /www/ready; " : ""}exec httpd -f -p 8080 -h /www`);
 /** Accepts connections and never says a word. */
 const mute = script("exec nc -ll -p 7000 -e sleep 1000");
 const fast = { periodSeconds: 1, failureThreshold: 1 };
