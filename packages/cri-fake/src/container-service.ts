@@ -147,6 +147,7 @@ function createViews(
             securityContext: resources?.securityContext,
             resources: merged(resources?.resources, linux),
           };
+        container.process?.memoryLimitChanged();
         return {};
       },
     }),
@@ -208,6 +209,7 @@ async function create(
       reason: "",
       message: "",
       process: undefined,
+      diskBytes: 0,
       resources: config.linux,
       removed: false,
     };

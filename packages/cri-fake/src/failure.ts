@@ -36,6 +36,14 @@ export function noSuchSandbox(id: string): RuntimeFailure {
   return new RuntimeFailure("CRI_NOT_FOUND", `an error occurred when try to find sandbox "${id}": not found`);
 }
 
+/** What a runtime answers whose CRI is older than an RPC. */
+export function unknownMethod(method: string): RuntimeFailure {
+  return new RuntimeFailure(
+    "CRI_UNIMPLEMENTED",
+    `unknown method ${method} for service runtime.v1.RuntimeService`,
+  );
+}
+
 /** What a runtime answers that does not know an RPC. */
 export function notImplemented(method: string): RuntimeFailure {
   return new RuntimeFailure("CRI_UNIMPLEMENTED", `method ${method} not implemented`);

@@ -25,9 +25,12 @@ import type {
 import { AddressPool } from "./addresses.ts";
 import { Caller } from "./caller.ts";
 import { createContainerService } from "./container-service.ts";
+import { imageFsOf } from "./disk.ts";
+import type { ImageFs, ImageFsOptions } from "./disk.ts";
 import { createExecService } from "./exec-service.ts";
 import { FaultScript } from "./faults.ts";
 import type { Fault, FaultHandle } from "./faults.ts";
+import { createFigureService } from "./figure-service.ts";
 import { createImageService } from "./image-service.ts";
 import type { Registry } from "./image-service.ts";
 import { ImageStore, LOCAL_IMAGES } from "./images.ts";
@@ -35,9 +38,10 @@ import type { FakeImage } from "./images.ts";
 import { ContainerLogs } from "./logs.ts";
 import type { LogSink } from "./logs.ts";
 import { createMethodFactory, openStream } from "./method.ts";
+import type { Loopback } from "./process.ts";
 import type { Programs } from "./program.ts";
 import { createSandboxService } from "./sandbox-service.ts";
-import { createFigureService, createSelfService } from "./status-service.ts";
+import { createSelfService } from "./status-service.ts";
 import { EventHub } from "./stream.ts";
 import { containerView, sandboxView } from "./views.ts";
 import type { FakeContainer, FakeSandbox } from "./views.ts";
@@ -61,6 +65,10 @@ export interface FakeRuntimeOptions {
   readonly images?: readonly FakeImage[] | undefined;
   /** What can be pulled. Default nothing. */
   readonly registry?: Registry | undefined;
+  /** Where images and writable layers lie. Default: unbounded. */
+  readonly imageFs?: ImageFsOptions | undefined;
+  /** Makes ports of programs real: `loopback()`, in real time. Default: nothing listens. */
+  readonly loopback?: Loopback | undefined;
   /** Milliseconds that calls take, by CRI name; `default` for all others. Default 0. */
   readonly latencyMs?: Readonly<Record<string, number>> | undefined;
   /** Milliseconds between containerd's exit event and the CRI showing the exit. Default 0; a real one has about 20. */
@@ -101,6 +109,7 @@ export class FakeRuntime implements CriClient {
   readonly #caller: Caller;
   readonly #faults: FaultScript;
   readonly #images: ImageStore;
+  readonly #imageFs: ImageFsOptions;
   readonly #addresses: AddressPool;
   readonly #logs: ContainerLogs;
   readonly #taskEvents: EventHub<ContainerdTaskEvent>;
@@ -115,7 +124,8 @@ export class FakeRuntime implements CriClient {
     this.endpoint = options.endpoint ?? "unix:///run/holdfast-fake.sock";
     this.#missing = new Set([...MISSING[containerd], ...(options.missing ?? [])]);
     this.#faults = new FaultScript(options.faults ?? [], random);
-    this.#images = new ImageStore(options.images ?? LOCAL_IMAGES);
+    this.#images = new ImageStore(options.images ?? LOCAL_IMAGES, containerd !== "1.6");
+    this.#imageFs = options.imageFs ?? {};
     this.#addresses = new AddressPool(options.addressPrefix, options.addresses);
     this.#logs = new ContainerLogs(options.logSink);
     this.#taskEvents = new EventHub(clock, false);
@@ -135,6 +145,7 @@ export class FakeRuntime implements CriClient {
       taskEvents: this.#taskEvents,
       criEvents: this.#criEvents,
       criLagMs: options.criLagMs ?? 0,
+      loopback: options.loopback,
       isDown: () => this.#caller.down,
     });
     if (containerd !== "1.6") this.setCondition("ContainerdHasNoDeprecationWarnings", true);
@@ -151,16 +162,17 @@ export class FakeRuntime implements CriClient {
       isMissing: (name) =>
         this.#missing.has(name) || (/^Stream[A-Z]/.test(name) && options.streamedLists !== true),
     });
+    const imageFs = (): ImageFs => this.imageFs();
     const self = {
-      world,
       runtimeVersion: RUNTIME_VERSIONS[containerd],
       shownHandlers: containerd === "2.1" ? runtimeHandlers : undefined,
       conditions: () => [...this.#conditions.values()],
       cgroupDriver: options.cgroupDriver ?? "systemd",
+      checkpoints: containerd === "2.1",
     } as const;
     return {
       ...createSelfService(self, methods),
-      ...createFigureService(self, methods),
+      ...createFigureService({ world, imageFs, statsNeedReady: containerd !== "1.6" }, methods),
       ...createSandboxService(
         {
           world,
@@ -186,6 +198,7 @@ export class FakeRuntime implements CriClient {
           images: this.#images,
           registry: options.registry ?? (() => undefined),
           stamp: () => world.stamp(),
+          imageFs,
         },
         methods,
       ),
@@ -245,6 +258,12 @@ export class FakeRuntime implements CriClient {
   /** Addresses in use, each with the id of the sandbox that holds it. */
   leases(): ReadonlyMap<string, string> {
     return this.#addresses.leases;
+  }
+
+  /** The image file system as it is. */
+  imageFs(): ImageFs {
+    const layers = new Map([...this.#world.containers].map(([id, one]) => [id, this.#world.diskOf(one)]));
+    return imageFsOf(this.#imageFs, { images: this.#images.diskBytes, layers });
   }
 
   /** What a container wrote, in the CRI's log format. Empty when it is gone. */

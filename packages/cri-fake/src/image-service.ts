@@ -13,6 +13,8 @@ import {
 } from "@holdfast/cri";
 import type { AuthConfig, CriImageService, Image, ImageFilter } from "@holdfast/cri";
 
+import type { ImageFs } from "./disk.ts";
+import { RuntimeFailure } from "./failure.ts";
 import type { FakeImage, ImageStore } from "./images.ts";
 import { normaliseReference, notInRegistry } from "./images.ts";
 import type { MethodFactory } from "./method.ts";
@@ -28,13 +30,11 @@ export interface ImagePorts {
   readonly images: ImageStore;
   readonly registry: Registry;
   readonly stamp: () => bigint;
+  readonly imageFs: () => ImageFs;
 }
 
-const MOUNTPOINT = "/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs";
-const INODES_PER_IMAGE = 300n;
-
 export function createImageService(
-  { images, registry, stamp }: ImagePorts,
+  { images, registry, stamp, imageFs }: ImagePorts,
   { unary, page }: MethodFactory,
 ): CriImageService {
   const list = (filter: ImageFilter | undefined): Image[] => {
@@ -54,15 +54,21 @@ export function createImageService(
     ),
     imageStatus: unary("ImageStatus", ImageStatusRequest, {
       target,
-      handle: ({ image }) => ({ image: images.find(image ?? { image: "" }), info: {} }),
+      handle: ({ image }) => ({ image: images.find(named(image)), info: {} }),
     }),
     pullImage: unary("PullImage", PullImageRequest, {
       target,
       deadlineMs: (_request, { imagePullMs }) => imagePullMs,
       handle: async ({ image, auth }) => {
         const reference = image?.image ?? "";
+        if (reference === "")
+          throw new RuntimeFailure(
+            "CRI_UNKNOWN",
+            'failed to parse image reference "": invalid reference format',
+          );
         const pulled = await registry(normaliseReference(reference), auth);
         if (pulled === undefined) throw notInRegistry(reference);
+        if (imageFs().availableBytes < (pulled.diskBytes ?? pulled.size ?? 0)) throw noSpace(reference);
         const { id } = images.add({ ...pulled, reference });
         return { imageRef: id };
       },
@@ -70,25 +76,39 @@ export function createImageService(
     removeImage: unary("RemoveImage", RemoveImageRequest, {
       target,
       handle: ({ image }) => {
-        images.remove(image ?? { image: "" });
+        images.remove(named(image));
         return {};
       },
     }),
     imageFsInfo: unary("ImageFsInfo", ImageFsInfoRequest, {
       handle: () => {
-        const all = images.list();
-        const bytes = all.reduce((total, { size }) => total + size, 0n);
+        const { mountpoint, imageBytes, layerBytes, inodesUsed } = imageFs();
+        const layers = [...layerBytes.values()].reduce((total, bytes) => total + bytes, 0);
         return ImageFsInfoResponse.fromPartial({
           imageFilesystems: [
             {
               timestamp: stamp(),
-              fsId: { mountpoint: MOUNTPOINT },
-              usedBytes: { value: bytes },
-              inodesUsed: { value: BigInt(all.length) * INODES_PER_IMAGE },
+              fsId: { mountpoint },
+              usedBytes: { value: imageBytes + layers },
+              inodesUsed: { value: inodesUsed },
             },
           ],
         });
       },
     }),
   };
+}
+
+/** No name at all is an error; one that is not there is none. */
+function named(image: { image: string } | undefined): { image: string } {
+  if (image !== undefined && image.image !== "") return image;
+  throw new RuntimeFailure("CRI_UNKNOWN", 'can not resolve "" locally: ambiguous digest string');
+}
+
+function noSpace(reference: string): RuntimeFailure {
+  const full = normaliseReference(reference);
+  return new RuntimeFailure(
+    "CRI_UNKNOWN",
+    `failed to pull and unpack image "${full}": failed to extract layer: no space left on device: unknown`,
+  );
 }

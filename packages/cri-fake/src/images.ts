@@ -13,8 +13,12 @@ export interface FakeImage {
   readonly reference: string;
   /** `sha256:…`. Default: made up from the reference, always the same. */
   readonly id?: string;
+  /** Further tags of the same image. */
+  readonly tags?: readonly string[];
   /** Bytes. Default 2,000,000. */
   readonly size?: number;
+  /** Bytes on disk when unpacked. Default: its size. */
+  readonly diskBytes?: number;
   /** A number or a name, as in the image's configuration. Default root's 0. */
   readonly user?: number | string;
   /** Kept by image GC. Default false. */
@@ -54,24 +58,34 @@ export function normaliseReference(reference: string): string {
 /** The images on disk. */
 export class ImageStore {
   readonly #images = new Map<string, Image>();
+  readonly #diskBytes = new Map<string, number>();
+  readonly #pins: boolean;
 
-  constructor(images: readonly FakeImage[]) {
+  /** With `pins` false, as on containerd 1.6, none is shown as pinned. */
+  constructor(images: readonly FakeImage[], pins = true) {
+    this.#pins = pins;
     for (const image of images) this.add(image);
+  }
+
+  /** Bytes on disk, of each image. */
+  get diskBytes(): number[] {
+    return [...this.#diskBytes.values()];
   }
 
   /** Puts one on the disk; a reference that named another image moves to this one. */
   add(image: FakeImage): Image {
     const reference = normaliseReference(image.reference);
     const id = image.id ?? digestOf(reference);
-    for (const other of this.#images.values())
-      other.repoTags = other.repoTags.filter((tag) => tag !== reference);
-    const known = this.#images.get(id);
     const byDigest = reference.includes("@");
+    const tags = [...(byDigest ? [] : [reference]), ...(image.tags ?? []).map(normaliseReference)];
+    for (const other of this.#images.values())
+      other.repoTags = other.repoTags.filter((tag) => !tags.includes(tag));
+    const known = this.#images.get(id);
     const repository = reference.replace(/[:@][^/]*$/, "");
     const { user = 0 } = image;
     const made: Image = {
       id,
-      repoTags: [...new Set([...(known?.repoTags ?? []), ...(byDigest ? [] : [reference])])],
+      repoTags: [...new Set([...(known?.repoTags ?? []), ...tags])],
       repoDigests: [
         ...new Set([
           ...(known?.repoDigests ?? []),
@@ -82,9 +96,10 @@ export class ImageStore {
       uid: typeof user === "number" ? { value: BigInt(user) } : undefined,
       username: typeof user === "string" ? user : "",
       spec: undefined,
-      pinned: image.pinned ?? false,
+      pinned: this.#pins && (image.pinned ?? false),
     };
     this.#images.set(id, made);
+    this.#diskBytes.set(id, image.diskBytes ?? Number(made.size));
     return copyOf(made);
   }
 
@@ -110,7 +125,9 @@ export class ImageStore {
   /** The whole image goes, with all its references, as containerd's CRI does it. */
   remove(name: ImageName): void {
     const found = this.find(name);
-    if (found !== undefined) this.#images.delete(found.id);
+    if (found === undefined) return;
+    this.#images.delete(found.id);
+    this.#diskBytes.delete(found.id);
   }
 
   /** Throws what containerd says when a container's image is not there. */

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A main process: a program being carried out on the clock. Owns its timers; ends once, and then no timer of it is left.
+// A main process: a program being carried out on the clock. Owns its timers and its ports; ends once, and then none of them is left.
 
 import type { Clock, Timer } from "@holdfast/core/clock";
 
-import type { Program } from "./program.ts";
+import type { Program, ServedPort } from "./program.ts";
+import { outOfMemoryAt, portChangesAt, portStateAt } from "./usage.ts";
+import type { PortState } from "./usage.ts";
 
 /** How a process ended. */
 export interface ProcessExit {
@@ -14,11 +16,28 @@ export interface ProcessExit {
   readonly reason: "" | "OOMKilled" | "Unknown";
 }
 
+/** A port that is listened on. */
+export interface OpenPort {
+  close(): void;
+}
+
+/** Makes a program's ports real. */
+export interface Loopback {
+  /**
+   * Listens on 127.0.0.1. `state` is asked at each request; `onError` is told, later, when it cannot listen: the program ends then, as a
+   * server does whose port is taken.
+   */
+  open(port: ServedPort, state: () => PortState, onError: (text: string) => void): OpenPort;
+}
+
 /** What a process stands on. */
 export interface ProcessOptions {
   readonly clock: Clock;
   readonly pid: number;
   readonly program: Program;
+  /** Bytes, as they are now; 0 is none. */
+  readonly memoryLimit: () => number;
+  readonly loopback: Loopback | undefined;
   readonly onExit: (exit: ProcessExit) => void;
   readonly onOutput: (stream: "stdout" | "stderr", text: string) => void;
 }
@@ -26,32 +45,60 @@ export interface ProcessOptions {
 const SIGTERM_EXIT = 143;
 const SIGKILL_EXIT = 137;
 const MAX_OUTPUT_LINES = 10_000;
+const MAX_PORTS = 16;
+const OUT_OF_MEMORY: ProcessExit = { exitCode: SIGKILL_EXIT, reason: "OOMKilled" };
 
 /** See the top of the file. */
 export class Process {
   readonly pid: number;
   readonly program: Program;
-  readonly #clock: Clock;
-  readonly #onExit: (exit: ProcessExit) => void;
+  readonly #options: ProcessOptions;
+  readonly #startedAt: number;
   readonly #timers = new Set<Timer>();
+  readonly #open = new Map<ServedPort, OpenPort>();
+  #memoryTimer: Timer | undefined;
   #terminating = false;
   #alive = true;
 
   constructor(options: ProcessOptions) {
     this.pid = options.pid;
     this.program = options.program;
-    this.#clock = options.clock;
-    this.#onExit = options.onExit;
+    this.#options = options;
+    this.#startedAt = options.clock.monotonic();
     const { exitAfterMs, exitCode = 0, oomAfterMs, output = [] } = options.program;
     for (const { afterMs = 0, stream = "stdout", text } of output.slice(0, MAX_OUTPUT_LINES))
       this.#after(afterMs, () => options.onOutput(stream, text));
     if (exitAfterMs !== undefined) this.#arm(exitAfterMs, { exitCode, reason: "" });
-    if (oomAfterMs !== undefined) this.#arm(oomAfterMs, { exitCode: SIGKILL_EXIT, reason: "OOMKilled" });
+    if (oomAfterMs !== undefined) this.#arm(oomAfterMs, OUT_OF_MEMORY);
+    this.memoryLimitChanged();
+    for (const port of this.ports)
+      for (const ms of portChangesAt(port)) this.#after(ms, () => this.#openOrClose(port, ms));
   }
 
   /** False from the moment of the exit, which is before the CRI shows it. */
   get alive(): boolean {
     return this.#alive;
+  }
+
+  /** Milliseconds since the start. */
+  get ageMs(): number {
+    return this.#options.clock.monotonic() - this.#startedAt;
+  }
+
+  /** What it listens on, sooner or later. */
+  get ports(): readonly ServedPort[] {
+    return (this.program.serve ?? []).slice(0, MAX_PORTS);
+  }
+
+  /** Looks anew when the memory is used up. */
+  memoryLimitChanged(): void {
+    this.#memoryTimer?.cancel();
+    const { clock, memoryLimit } = this.#options;
+    const at = outOfMemoryAt(this.program, memoryLimit());
+    if (!Number.isFinite(at)) return;
+    // Not before the next turn: who started it learns of the start first. A whole millisecond: no more than that is counted.
+    const ms = Math.max(Math.ceil(at - this.ageMs), 0);
+    this.#memoryTimer = clock.timer(ms, () => this.exit(OUT_OF_MEMORY));
   }
 
   /** SIGTERM, or whatever the image's stop signal is. A second one changes nothing. */
@@ -71,9 +118,33 @@ export class Process {
   exit(exit: ProcessExit): void {
     if (!this.#alive) return;
     this.#alive = false;
+    this.#memoryTimer?.cancel();
     for (const timer of this.#timers) timer.cancel();
     this.#timers.clear();
-    this.#onExit(exit);
+    for (const port of this.#open.values()) port.close();
+    this.#open.clear();
+    this.#options.onExit(exit);
+  }
+
+  /** `ms` after the start: a real timer may come a little early. */
+  #openOrClose(port: ServedPort, ms: number): void {
+    const { loopback, onOutput } = this.#options;
+    const closed = portStateAt(port, Math.max(ms, this.ageMs)) === "closed";
+    if (closed) {
+      this.#open.get(port)?.close();
+      this.#open.delete(port);
+    } else if (loopback !== undefined && !this.#open.has(port)) {
+      const opened = loopback.open(
+        port,
+        () => portStateAt(port, this.ageMs),
+        (text) => {
+          if (!this.#alive) return;
+          onOutput("stderr", text);
+          this.exit({ exitCode: 1, reason: "" });
+        },
+      );
+      this.#open.set(port, opened);
+    }
   }
 
   /** An exit is never within the constructor: who started it learns of the start first. */
@@ -87,7 +158,7 @@ export class Process {
   }
 
   #schedule(ms: number, act: () => void): void {
-    const timer = this.#clock.timer(ms, () => {
+    const timer = this.#options.clock.timer(ms, () => {
       this.#timers.delete(timer);
       act();
     });

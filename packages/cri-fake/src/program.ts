@@ -46,6 +46,37 @@ export interface Program {
   readonly oomAfterMs?: number;
   /** What it writes to its log, at most 10,000 lines. Default nothing. */
   readonly output?: readonly OutputLine[];
+  /** Bytes of memory that it uses from the start on. Default 1 MiB. Above its limit the kernel kills it: 137, OOMKilled. */
+  readonly memoryBytes?: number;
+  /** Bytes of memory that it uses more each second. Default 0. */
+  readonly memoryGrowthPerSecond?: number;
+  /** Cores that it keeps busy. Default 0.01. */
+  readonly cpuCores?: number;
+  /** Bytes that it has in its writable layer from the start on. Default 0. */
+  readonly diskBytes?: number;
+  /** Bytes that it writes there each second, until the file system is full. Default 0. */
+  readonly diskGrowthPerSecond?: number;
+  /** What it listens on, at most 16. Real only with {@link FakeRuntimeOptions.loopback}; `serving()` tells in virtual time. */
+  readonly serve?: readonly ServedPort[];
+}
+
+/** A port that a program listens on, on loopback, with a health that changes on the clock. */
+export interface ServedPort {
+  readonly port: number;
+  /** `grpc` is grpc.health.v1. */
+  readonly kind: "http" | "tcp" | "grpc";
+  /** Milliseconds from the start until it listens. Default 0. */
+  readonly listenAfterMs?: number;
+  /** From then on it is unwell: http answers 503, grpc NOT_SERVING, tcp listens no more. Default never. */
+  readonly failAfterMs?: number;
+  /** From then on it is well again. Default never. */
+  readonly recoverAfterMs?: number;
+  /** From then on it accepts and says nothing. Default never. */
+  readonly hangAfterMs?: number;
+  /** http: the status of a path, whatever the health. Default 200 for every path. */
+  readonly paths?: Readonly<Record<string, number>>;
+  /** grpc: the names of services that there are. Default only the whole server, the empty name. */
+  readonly services?: readonly string[];
 }
 
 /** Which container a program is asked for. */

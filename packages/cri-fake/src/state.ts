@@ -44,6 +44,8 @@ export interface ContainerRecord {
   message: string;
   /** There from the start until the CRI shows the exit. */
   process: Process | undefined;
+  /** Bytes in the writable layer when it ended. */
+  diskBytes: number;
   resources: ContainerConfig["linux"];
   /** Gone from the maps. */
   removed: boolean;

@@ -14,11 +14,12 @@ import type { FaultScript, FaultSubject } from "./faults.ts";
 import type { ContainerLogs } from "./logs.ts";
 import { toContainerStatus, toSandboxStatus } from "./messages.ts";
 import { Process } from "./process.ts";
-import type { ProcessExit } from "./process.ts";
+import type { Loopback, ProcessExit } from "./process.ts";
 import type { Program } from "./program.ts";
 import { findById, NameRegistry } from "./state.ts";
 import type { ContainerRecord, SandboxRecord } from "./state.ts";
 import type { EventHub } from "./stream.ts";
+import { diskAt } from "./usage.ts";
 import { duplicateContainers, duplicateSandboxes, podUidOf } from "./violations.ts";
 import type { Violation } from "./violations.ts";
 
@@ -33,6 +34,8 @@ export interface WorldOptions {
   readonly criEvents: EventHub<ContainerEventResponse>;
   /** How long the CRI takes to show an exit that containerd has told, in milliseconds. */
   readonly criLagMs: number;
+  /** Makes ports of programs real. */
+  readonly loopback: Loopback | undefined;
   /** Whether the runtime is there to tell: events while it is not are lost. */
   readonly isDown: () => boolean;
 }
@@ -164,6 +167,8 @@ export class World {
       clock,
       pid: this.newPid(),
       program,
+      memoryLimit: () => Number(container.resources?.resources?.memoryLimitInBytes ?? 0n),
+      loopback: this.options.loopback,
       onExit: (exit) => this.#exited(container, exit),
       onOutput: (stream, text) => logs.write(container.id, path, this.stamp(), stream, text),
     });
@@ -266,8 +271,15 @@ export class World {
     );
   }
 
+  /** Bytes in a container's writable layer, were there room. */
+  diskOf({ process: main, diskBytes }: ContainerRecord): number {
+    return main?.alive === true ? diskAt(main.program, main.ageMs) : diskBytes;
+  }
+
   #exited(container: ContainerRecord, exit: ProcessExit): void {
     const { clock, criLagMs } = this.options;
+    const main = container.process;
+    if (main !== undefined) container.diskBytes = diskAt(main.program, main.ageMs);
     const finishedAt = this.stamp();
     if (exit.reason === "OOMKilled") this.tellTask({ topic: "/tasks/oom", ...this.#main(container.id) });
     const pid = container.process?.pid ?? 0;
