@@ -41,6 +41,8 @@ export interface CallerOptions {
   readonly faults: FaultScript;
   /** How long a method takes, in milliseconds. */
   readonly latencyMs: (method: string) => number;
+  /** A fault wants every connection to be half-open from now on. */
+  readonly onHalfOpen: () => void;
 }
 
 interface InFlight {
@@ -48,6 +50,8 @@ interface InFlight {
   readonly startedAt: number;
   /** `noticed`: also what the runtime does for it ends. */
   abandon(reason: unknown, noticed: boolean): void;
+  /** Whatever comes of it, the caller is not told. */
+  mute(): void;
 }
 
 const MAX_REMEMBERED_ANSWERS = 64;
@@ -83,6 +87,11 @@ export class Caller {
   crash(): void {
     this.#down = true;
     for (const call of this.#inFlight) call.abandon(connectionLost(call.info), true);
+  }
+
+  /** The answers of calls in flight do not come; their callers find out by their deadlines. */
+  mute(): void {
+    for (const call of this.#inFlight) call.mute();
   }
 
   /** As a client's close. */
@@ -139,7 +148,11 @@ export class Caller {
       target: info.target,
       ...method.subject(request),
     });
-    return this.#settle(info, decision, signal, (context) => this.#serve(method, request, decision, context));
+    const answer = this.#settle(info, decision, signal, (context) =>
+      this.#serve(method, request, decision, context),
+    );
+    if (decision.halfOpen) this.#options.onHalfOpen();
+    return answer;
   }
 
   info(method: string, target: string, deadlineMs: number): CriCallInfo {
@@ -157,6 +170,7 @@ export class Caller {
     return new Promise<Response>((resolve, reject) => {
       const inside = new AbortController();
       let timer: Timer | undefined;
+      let muted = false;
       const settle = (): boolean => {
         if (!this.#inFlight.delete(call)) return false;
         timer?.cancel();
@@ -171,6 +185,9 @@ export class Caller {
           reject(reason as Error);
           if (noticed) inside.abort(reason);
         },
+        mute: () => {
+          muted = true;
+        },
       };
       const onAbort = (): void => call.abandon(signal?.reason, !decision.ignoreCancel);
       signal?.addEventListener("abort", onAbort, { once: true });
@@ -183,9 +200,9 @@ export class Caller {
       const answer = async (): Promise<void> => {
         try {
           const response = await serve({ signal: inside.signal, takeTime });
-          if (settle()) resolve(response);
+          if (!muted && settle()) resolve(response);
         } catch (error) {
-          if (settle()) reject(toCriError(error, info) as Error);
+          if (!muted && settle()) reject(toCriError(error, info) as Error);
         }
       };
       void answer();

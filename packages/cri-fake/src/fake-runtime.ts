@@ -115,6 +115,7 @@ export class FakeRuntime implements CriClient {
   readonly #taskEvents: EventHub<ContainerdTaskEvent>;
   readonly #criEvents: EventHub<ContainerEventResponse>;
   readonly #missing: ReadonlySet<string>;
+  readonly #halfOpenListeners = new Set<() => void>();
   readonly #conditions = new Map<string, RuntimeCondition>(
     ["RuntimeReady", "NetworkReady"].map((type) => [type, { type, status: true, reason: "", message: "" }]),
   );
@@ -135,6 +136,7 @@ export class FakeRuntime implements CriClient {
       endpoint: this.endpoint,
       faults: this.#faults,
       latencyMs: (method) => latencyMs[method] ?? latencyMs["default"] ?? 0,
+      onHalfOpen: () => this.goHalfOpen(),
     });
     this.#world = new World({
       clock,
@@ -339,6 +341,26 @@ export class FakeRuntime implements CriClient {
   /** Connections of event streams break; the runtime goes on. */
   breakStreams(): void {
     this.#breakStreams();
+  }
+
+  /** Every connection that there is falls silent without being closed; later ones work. What {@link FaultEffects.halfOpen} does. */
+  goHalfOpen(): void {
+    this.#caller.mute();
+    this.#taskEvents.mute();
+    this.#criEvents.mute();
+    for (const listener of this.#halfOpenListeners) listener();
+  }
+
+  /** Tells who holds connections of its own. Returns how to stop. */
+  onHalfOpen(listener: () => void): () => void {
+    this.#halfOpenListeners.add(listener);
+    return () => this.#halfOpenListeners.delete(listener);
+  }
+
+  /** The machine is switched off: no process, timer or port of a program is left. */
+  async end(): Promise<void> {
+    await this.close();
+    this.#world.reboot();
   }
 
   #breakStreams(): void {

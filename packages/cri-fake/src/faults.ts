@@ -68,6 +68,11 @@ export interface FaultEffects {
   readonly duplicate?: boolean;
   /** The event comes so much later, and others overtake it. */
   readonly delayMs?: number;
+  /**
+   * The connection of this call, and every other that there is, falls silent without being closed: this call and those in flight are
+   * never answered, streams tell nothing more. Connections made later work.
+   */
+  readonly halfOpen?: boolean;
 }
 
 /** One fault. */
@@ -110,6 +115,7 @@ export interface Decision {
   readonly lose: boolean;
   readonly duplicate: boolean;
   readonly delayMs: number;
+  readonly halfOpen: boolean;
 }
 
 const EVENT_METHODS: ReadonlySet<string> = new Set(["containerdEvents", "GetContainerEvents"]);
@@ -213,5 +219,6 @@ function combine(hit: readonly Active[]): Decision {
     lose: faults.some((fault) => fault.lose === true),
     duplicate: faults.some((fault) => fault.duplicate === true),
     delayMs: sum((fault) => fault.delayMs),
+    halfOpen: faults.some((fault) => fault.halfOpen === true),
   };
 }

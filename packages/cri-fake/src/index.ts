@@ -23,6 +23,8 @@ export type { Registry } from "./image-service.ts";
 export type { LogSink } from "./logs.ts";
 export { commandNotFound } from "./program.ts";
 export type { ExecAnswer, OutputLine, Program, ProgramQuery, Programs, ServedPort } from "./program.ts";
+export { parseScript } from "./script/parse-script.ts";
+export type { ScriptOptions } from "./script/parse-script.ts";
 export type { Violation } from "./violations.ts";
 export type { Loopback, OpenPort } from "./process.ts";
 export type { PortState } from "./usage.ts";

@@ -80,6 +80,8 @@ interface Subscriber<Event> {
   readonly queue: EventQueue<Event>;
   readonly wants: (event: Event) => boolean;
   readonly lost: () => unknown;
+  /** Its connection is half-open. */
+  muted: boolean;
 }
 
 /** Hands events out. */
@@ -114,7 +116,7 @@ export class EventHub<Event> {
       queue.finish();
       return queue;
     }
-    this.#subscribers.push({ queue, wants, lost });
+    this.#subscribers.push({ queue, wants, lost, muted: false });
     signal?.addEventListener("abort", onAbort, { once: true });
     return queue;
   }
@@ -131,6 +133,11 @@ export class EventHub<Event> {
     else deliver();
   }
 
+  /** Who listens now hears nothing more, and is not told. */
+  mute(): void {
+    for (const subscriber of this.#subscribers) subscriber.muted = true;
+  }
+
   /** Every connection breaks. */
   break(): void {
     for (const { queue, lost } of this.#subscribers) queue.finish(lost());
@@ -140,6 +147,6 @@ export class EventHub<Event> {
     const interested = this.#subscribers.filter(({ wants }) => wants(event));
     const one = interested[this.#turn++ % Math.max(interested.length, 1)];
     const receivers = this.#stolen ? (one === undefined ? [] : [one]) : interested;
-    for (const { queue, lost } of receivers) if (!queue.push(event)) queue.finish(lost());
+    for (const { queue, lost, muted } of receivers) if (!muted && !queue.push(event)) queue.finish(lost());
   }
 }

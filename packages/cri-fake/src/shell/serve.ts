@@ -14,11 +14,12 @@ import type {
   ServiceDefinition,
   UntypedHandleCall,
 } from "@grpc/grpc-js";
-import { HoldfastError } from "@holdfast/core/errors";
+import { errorText, HoldfastError } from "@holdfast/core/errors";
 import { EventsService, ImageServiceService, RuntimeServiceService } from "@holdfast/cri";
 import type { CriCallOptions, SubscribeRequest } from "@holdfast/cri";
 
 import type { FakeRuntime } from "../fake-runtime.ts";
+import { Connections } from "./connections.ts";
 import { toStatus } from "./status-codes.ts";
 import { toEnvelope } from "./task-envelope.ts";
 
@@ -53,19 +54,21 @@ export async function serveFakeRuntime(
   server.addService(EventsService as unknown as ServiceDefinition, {
     subscribe: events(fake) as UntypedHandleCall,
   });
+  const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+  const connections = new Connections((connection) => injector.injectConnection(connection));
   rmSync(path, { force: true });
-  await new Promise<void>((resolve, reject) => {
-    server.bindAsync(`unix://${path}`, ServerCredentials.createInsecure(), (error) => {
-      if (error === null) resolve();
-      else
-        reject(
-          new HoldfastError("CRI_FAKE_LISTEN", "permanent", `cannot listen on ${path}: ${error.message}`, {
-            cause: error,
-          }),
-        );
-    });
-  });
+  try {
+    await connections.listen(path);
+  } catch (cause) {
+    server.forceShutdown();
+    const text = `cannot listen on ${path}: ${errorText(cause)}`;
+    throw new HoldfastError("CRI_FAKE_LISTEN", "permanent", text, { cause });
+  }
+  const forget = fake.onHalfOpen(() => connections.silence());
   const stop = (): Promise<void> => {
+    forget();
+    connections.close();
+    injector.destroy();
     server.forceShutdown();
     rmSync(path, { force: true });
     return Promise.resolve();
