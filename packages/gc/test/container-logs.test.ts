@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { Bus } from "@holdfast/bus";
+import { HoldfastError } from "@holdfast/core/errors";
 import { ManualClock } from "@holdfast/core/manual-clock";
 import { MetricsRegistry } from "@holdfast/core/metrics";
 import { ContainerLogManager } from "@holdfast/gc";
@@ -147,6 +148,15 @@ describe("log rotation", () => {
     await world.manager.rotateLogs();
     expect(world.manager.health().failures).toEqual([]);
     expect(world.names(target)).toHaveLength(2);
+  });
+
+  it("a container that went meanwhile is no failure", async () => {
+    await using world = new World();
+    world.target("gone");
+    world.reopen = () => Promise.reject(new HoldfastError("CRI_NOT_FOUND", "not-found", "no such container"));
+    await world.manager.rotateLogs();
+    expect(world.types()).toEqual([]);
+    expect(world.manager.health().failures).toEqual([]);
   });
 
   it("a reopen that hangs does not keep other logs waiting for more than 10 s", async () => {

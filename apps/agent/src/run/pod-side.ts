@@ -31,6 +31,7 @@ import type { GcSide } from "./gc-side.ts";
 import { LEGACY_LOG_LINKS } from "./machine.ts";
 import type { MachinePorts } from "./machine.ts";
 import type { StateFolder } from "./state-folder.ts";
+import { VerdictRelay } from "./verdict-relay.ts";
 
 /** What the pod side is made from. */
 export interface PodSideOptions {
@@ -198,7 +199,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
     maxPods: config.maxPods,
   });
   return {
-    components: [pleg, probes, source, pods, ...(gc?.components ?? [])],
+    components: [pleg, new VerdictRelay({ bus, status }), probes, source, pods, ...(gc?.components ?? [])],
     pleg,
     probes,
     source,

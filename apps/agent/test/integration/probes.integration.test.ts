@@ -173,6 +173,32 @@ test("kill -9 of the agent and a start flip no verdict and restart nothing", asy
   }
 });
 
+test("a pod that drains says that it is not ready: by its probe, or at once by annotation", async () => {
+  // Serves on after SIGTERM, and is not ready any more.
+  const drains = script(
+    "mkdir -p /www; touch /www/ready; httpd -p 8080 -h /www; trap 'rm /www/ready; sleep 6; exit 0' TERM; while :; do sleep 0.1; done",
+  );
+  const spec = (probes: Manifest): Manifest => ({
+    terminationGracePeriodSeconds: 30,
+    containers: [container("main", { command: drains, ...probes })],
+  });
+  await using node = await startNode({
+    pods: [
+      pod("probed", spec({ readinessProbe: { httpGet: { path: "/ready", port: 8080 }, ...fast } })),
+      pod("marked", spec({}), { annotations: { "holdfast.agent/unready-when-terminating": "true" } }),
+    ],
+  });
+  for (const name of ["probed", "marked"]) {
+    await untilReady(node, name, "True");
+    node.remove(name);
+    await untilReady(node, name, "False");
+    // Still there: it is asked, and told, while it drains.
+    expect(await node.running(name)).toHaveLength(1);
+    expect((await node.pod(name))?.holdfast.worker).toBe("terminating");
+  }
+  await node.assertNothingLeft();
+});
+
 test("a cordoned pod is out of traffic and left alone, over a restart of the agent too", async () => {
   await using node = await startNode({ pods: [probed("held", web(true), {})] });
   await untilReady(node, "held", "True");

@@ -13,7 +13,7 @@
 import { nullPublisher } from "@holdfast/bus";
 import type { Publisher } from "@holdfast/bus";
 import type { Clock } from "@holdfast/core/clock";
-import { errorText } from "@holdfast/core/errors";
+import { errorText, isNotFound } from "@holdfast/core/errors";
 import { withDeadline } from "@holdfast/core/lifecycle";
 import type { Component, Health } from "@holdfast/core/lifecycle";
 import { Limiter } from "@holdfast/core/limiter";
@@ -354,7 +354,9 @@ export class ContainerLogManager implements Component {
       watched.problem = undefined;
     } catch (error) {
       if (signal.aborted) return;
-      this.#failed(watched, errorText(error));
+      // The container went while its log was looked at; the next list does not have it.
+      if (isNotFound(error)) watched.nextLookAt = clock.monotonic() + this.#intervalMs;
+      else this.#failed(watched, errorText(error));
     }
   }
 
