@@ -1,3 +1,7 @@
 #!/usr/bin/env node
 // SPDX-License-Identifier: Apache-2.0
-import "../dist/shell/run.js";
+import process from "node:process";
+
+import { main } from "../dist/shell/main.js";
+
+process.exitCode = await main(process.argv.slice(2));

@@ -3,7 +3,8 @@
 import { ManualClock } from "@holdfast/core/manual-clock";
 import { FakeRuntime } from "@holdfast/cri-fake";
 
-import { contractPrograms, runtimeContract } from "./runtime-contract.ts";
+import { contractPrograms } from "./contract-pod.ts";
+import { runtimeContract } from "./runtime-contract.ts";
 
 for (const containerd of ["1.6", "1.7", "2.1"] as const)
   runtimeContract(`the fake as containerd ${containerd}`, () => {

@@ -1,117 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What every runtime does, whichever it is: the same cases run against the fake and against a real containerd, so that the fake is neither
-// smarter nor dumber. A workload is given twice: as a command for a real one, as a program for the fake.
-
-import { randomUUID } from "node:crypto";
+// smarter nor dumber.
 
 import { ContainerState, isExecEvent, PodSandboxState } from "@holdfast/cri";
-import type { ContainerdTaskEvent, CriClient, DeepPartial, PodSandboxConfig } from "@holdfast/cri";
-import { commandNotFound } from "@holdfast/cri-fake";
-import type { Program, ProgramQuery } from "@holdfast/cri-fake";
+import type { ContainerdTaskEvent } from "@holdfast/cri";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
-/** A runtime under the contract. */
-export interface ContractRuntime {
-  readonly cri: CriClient;
-  /** Lets time pass until `done`, or fails. */
-  waitUntil(done: () => Promise<boolean>): Promise<void>;
-  /** Carries a call out while time passes. */
-  pass<Answer>(call: Promise<Answer>): Promise<Answer>;
-  close(): Promise<void>;
-}
-
-const IMAGE = "holdfast.local/busybox:1";
-
-interface Workload {
-  readonly command: readonly string[];
-  readonly program: Program;
-}
-
-const script = (text: string, program: Program): Workload => ({ command: ["/bin/sh", "-c", text], program });
-
-const WORKLOADS = {
-  forever: script("trap 'exit 143' TERM; while :; do sleep 0.1; done", {
-    exec: ([, , text = ""]) =>
-      text.startsWith("sleep")
-        ? { afterMs: 60_000 }
-        : { exitCode: 4, stdout: "to stdout\n", stderr: "to stderr\n" },
-  }),
-  stubborn: script("trap '' TERM; while :; do sleep 0.1; done", { ignoreSigterm: true }),
-  polite: script("trap 'exit 7' TERM; while :; do sleep 0.1; done", { sigtermExitCode: 7 }),
-  // Not at once: containerd 2.1 notes the start after the exit then, and finishedAt comes before startedAt.
-  done: script("sleep 0.3; exit 0", { exitAfterMs: 300 }),
-  failing: script("sleep 0.3; exit 3", { exitAfterMs: 300, exitCode: 3 }),
-  missing: { command: ["no-such-command"], program: { startError: commandNotFound("no-such-command") } },
-} as const satisfies Record<string, Workload>;
-
-/** The fake's side of the workloads. */
-export function contractPrograms({ command }: ProgramQuery): Program {
-  const found = Object.values(WORKLOADS).find((one) => one.command.join(" ") === command.join(" "));
-  if (found === undefined) throw new Error(`no workload has the command ${command.join(" ")}`);
-  return found.program;
-}
-
-/** One pod of one test. */
-class Pod {
-  readonly cri: CriClient;
-  readonly runtime: ContractRuntime;
-  readonly uid: string = randomUUID();
-  readonly labels: Record<string, string> = { "holdfast.agent/contract": this.uid };
-
-  constructor(runtime: ContractRuntime) {
-    this.runtime = runtime;
-    this.cri = runtime.cri;
-  }
-
-  config(attempt = 0, network: 0 | 2 = 2): DeepPartial<PodSandboxConfig> {
-    return {
-      metadata: { name: "contract", namespace: "default", uid: this.uid, attempt },
-      labels: this.labels,
-      linux: { securityContext: { namespaceOptions: { network } } },
-    };
-  }
-
-  async sandbox(attempt = 0): Promise<string> {
-    return (await this.cri.runPodSandbox({ config: this.config(attempt) })).podSandboxId;
-  }
-
-  async create(podSandboxId: string, workload: Workload = WORKLOADS.forever, name = "app"): Promise<string> {
-    const { containerId } = await this.cri.createContainer({
-      podSandboxId,
-      sandboxConfig: this.config(),
-      config: {
-        metadata: { name, attempt: 0 },
-        image: { image: IMAGE },
-        command: [...workload.command],
-        labels: { ...this.labels, name },
-      },
-    });
-    return containerId;
-  }
-
-  async start(workload: Workload): Promise<string> {
-    const containerId = await this.create(await this.sandbox(), workload);
-    await this.cri.startContainer({ containerId });
-    return containerId;
-  }
-
-  async status(containerId: string) {
-    const { status } = await this.cri.containerStatus({ containerId });
-    if (status === undefined) throw new Error(`no status of ${containerId}`);
-    return status;
-  }
-
-  async exited(containerId: string) {
-    await this.runtime.waitUntil(async () => (await this.status(containerId)).state === EXITED);
-    return this.status(containerId);
-  }
-
-  async clean(): Promise<void> {
-    const { items } = await this.cri.listPodSandbox({ filter: { labelSelector: this.labels } });
-    for (const { id } of items) await this.runtime.pass(this.cri.removePodSandbox({ podSandboxId: id }));
-  }
-}
+import { figureCases } from "./contract-figures.ts";
+import { IMAGE, Pod, WORKLOADS } from "./contract-pod.ts";
+import type { ContractRuntime, Workload } from "./contract-pod.ts";
 
 const { CONTAINER_CREATED, CONTAINER_RUNNING, CONTAINER_EXITED: EXITED } = ContainerState;
 const { SANDBOX_READY, SANDBOX_NOTREADY } = PodSandboxState;
@@ -135,6 +33,7 @@ export function runtimeContract(name: string, open: () => Promise<ContractRuntim
     describe("stopping", () => void stopCases(current));
     describe("execs", () => void execCases(current));
     describe("lists and images", () => void listCases(current));
+    describe("figures", () => void figureCases(current));
     describe("events", () => void eventCases(current));
   });
 }

@@ -360,3 +360,32 @@ it("a closed fake refuses calls and ends streams", async () => {
   expect(await errorOf(fake.version({}))).toMatchObject({ code: "CRI_CLOSED" });
   expect(clock.waiting).toBe(0);
 });
+
+describe("half-open connections", () => {
+  it("answer nothing more, to calls and streams that there are; later ones work", async () => {
+    const { clock, fake } = fakeWith(
+      {},
+      { faults: [{ match: { method: "Version", nth: 2 }, halfOpen: true }] },
+    );
+    const over = new AbortController();
+    const events: string[] = [];
+    const read = async (): Promise<void> => {
+      for await (const { topic } of fake.containerdEvents({ signal: over.signal })) events.push(topic);
+    };
+    const reading = read();
+    await fake.version({});
+    await start(fake);
+    await clock.settle();
+    const heard = events.length;
+    expect(heard).toBeGreaterThan(0);
+    const unanswered = errorOf(fake.version({}, { deadlineMs: 1000 }));
+    await start(fake, { pod: "later" });
+    expect(fake.inFlight()).toMatchObject([{ method: "Version" }]);
+    await clock.advance(1000);
+    expect(await unanswered).toMatchObject({ code: "CRI_DEADLINE", mayHaveHappened: true });
+    expect(events).toHaveLength(heard);
+    expect((await fake.version({})).runtimeName).toBe("containerd");
+    over.abort();
+    await reading;
+  });
+});

@@ -65,10 +65,10 @@ const HEALTH = { well: 1, unwell: 2, closed: 2, silent: 2 } as const satisfies R
 function openGrpc(port: ServedPort, state: () => PortState, failed: (reason: string) => void): OpenPort {
   const server = new GrpcServer();
   const services = new Set(["", ...(port.services ?? [])]);
-  const check = (call: ServerUnaryCall<string, PortState>, answer: sendUnaryData<PortState>): void => {
+  const check = (call: ServerUnaryCall<HealthRequest, PortState>, answer: sendUnaryData<PortState>): void => {
     const now = state();
     if (now === "silent") return;
-    if (services.has(call.request)) answer(null, now);
+    if (services.has(call.request.service)) answer(null, now);
     else answer({ code: status.NOT_FOUND, details: "unknown service" });
   };
   server.addService(
@@ -77,8 +77,8 @@ function openGrpc(port: ServedPort, state: () => PortState, failed: (reason: str
         path: "/grpc.health.v1.Health/Check",
         requestStream: false,
         responseStream: false,
-        requestSerialize: (service: string) => Buffer.from(service),
-        requestDeserialize: serviceOf,
+        requestSerialize: ({ service }: HealthRequest) => Buffer.from(service),
+        requestDeserialize: readRequest,
         responseSerialize: (now: PortState) => Buffer.from([ENUM_FIELD_1, HEALTH[now]]),
         responseDeserialize: String,
       },
@@ -96,8 +96,12 @@ const STRING_FIELD_1 = 0x0a;
 const LENGTH_AT = 1;
 const TEXT_AT = 2;
 
-/** The name in a HealthCheckRequest: a string in field 1, or nothing. Longer than 127 bytes is nobody's. */
-function serviceOf(message: Buffer): string {
-  if (message.length < TEXT_AT || message[0] !== STRING_FIELD_1) return "";
-  return message.toString("utf8", TEXT_AT, TEXT_AT + (message[LENGTH_AT] ?? 0));
+interface HealthRequest {
+  readonly service: string;
+}
+
+/** A HealthCheckRequest: a string in field 1, or nothing. A name longer than 127 bytes is nobody's. */
+function readRequest(message: Buffer): HealthRequest {
+  if (message.length < TEXT_AT || message[0] !== STRING_FIELD_1) return { service: "" };
+  return { service: message.toString("utf8", TEXT_AT, TEXT_AT + (message[LENGTH_AT] ?? 0)) };
 }

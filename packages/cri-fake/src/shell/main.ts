@@ -73,7 +73,10 @@ async function serve({ listen, script, writeLogs }: Extract<Command, { do: "serv
   };
   process.on("SIGHUP", reload);
   process.on("SIGUSR1", () => fake.restart());
-  process.on("SIGUSR2", () => fake.goHalfOpen());
+  process.on("SIGUSR2", () => {
+    fake.goHalfOpen();
+    process.stdout.write("every connection is half-open now\n");
+  });
   const ended = new Promise<void>((resolve) => {
     process.once("SIGINT", () => resolve());
     process.once("SIGTERM", () => resolve());
