@@ -1,2 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-export {};
+
+export { NodeOomCounters } from "./cgroup-counters.ts";
+export { NodeKmsgDevice } from "./kmsg-device.ts";
