@@ -11,6 +11,7 @@ import type { ContainerdTaskEvent } from "./containerd-events.ts";
 import { removingLeftTasks } from "./left-tasks.ts";
 import { createImageService } from "./image-service.ts";
 import { StringTable } from "./interning-reader.ts";
+import { withStreamedLists } from "./streamed-lists.ts";
 import { resolveOptions } from "./options.ts";
 import type { CriClientOptions } from "./options.ts";
 import { createRuntimeService } from "./runtime-service.ts";
@@ -58,7 +59,7 @@ export function createCriClient(options: CriClientOptions): CriClient {
   };
   logger.debug("cri client made", { endpoint, imageEndpoint });
   return {
-    ...removingLeftTasks(createRuntimeService(connection, intern), connection, logger),
+    ...withStreamedLists(removingLeftTasks(createRuntimeService(connection, intern), connection, logger)),
     ...createImageService(images, intern),
     endpoint,
     containerdEvents({ signal, filters = TASK_FILTERS } = {}) {

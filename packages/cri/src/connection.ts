@@ -8,6 +8,7 @@
 import { Client, credentials, Metadata } from "@grpc/grpc-js";
 import type { ChannelOptions, ServiceError } from "@grpc/grpc-js";
 import type { Clock, Timer } from "@holdfast/core/clock";
+import type { Logger } from "@holdfast/core/log";
 
 import type { CallMetrics } from "./call-metrics.ts";
 import { clampDeadline } from "./deadlines.ts";
@@ -23,6 +24,9 @@ import type { CriCallOptions } from "./services.ts";
 const BACKSTOP_MS = 5000;
 const MS_PER_SECOND = 1000;
 const FIRST_RECONNECT_MS = 100;
+/** From this share of the largest message on an answer is warned about, and not again for a minute. */
+const CEILING_SHARE = 0.75;
+const CEILING_WARNING_MS = 60_000;
 
 /** A call that has been made and has not settled. */
 export interface CriCallInFlight {
@@ -40,6 +44,7 @@ export interface ConnectionOptions {
   readonly deadlines: CriDeadlines;
   readonly maxMessageBytes: number;
   readonly maxReconnectMs: number;
+  readonly logger: Logger;
 }
 
 interface InFlight {
@@ -56,6 +61,7 @@ export class Connection {
   readonly #client: Client;
   readonly #inFlight = new Set<InFlight>();
   #closed = false;
+  #warnedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
@@ -104,6 +110,7 @@ export class Connection {
             if (settle(true)) reject(this.#translate(error, info));
             return;
           }
+          this.#warnOfCeiling(answer.length, info);
           try {
             const decoded = method.decode(answer) as Response;
             if (settle(false)) resolve(decoded);
@@ -114,6 +121,23 @@ export class Connection {
       );
       signal?.addEventListener("abort", onAbort, { once: true });
     });
+  }
+
+  /** Said before it is too late: one more container, and the list cannot be had at all. */
+  #warnOfCeiling(bytes: number, { method }: CriCallInfo): void {
+    const { clock, logger, maxMessageBytes } = this.#options;
+    if (bytes <= CEILING_SHARE * maxMessageBytes) return;
+    const now = clock.monotonic();
+    if (now - this.#warnedAt < CEILING_WARNING_MS) return;
+    this.#warnedAt = now;
+    logger.warn(
+      "an answer of the runtime nears the largest message: remove dead containers, or raise maxMessageBytes",
+      {
+        method,
+        bytes,
+        maxMessageBytes,
+      },
+    );
   }
 
   stream<Request, Response>(

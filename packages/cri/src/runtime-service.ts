@@ -299,14 +299,15 @@ function createStreams(connection: Connection, intern: StringTable | undefined):
   };
   return {
     streamPodSandboxes: stream(
+      // The same question as the unary list, so the same operation.
       rpc.streamPodSandboxes,
-      "stream_podsandboxes",
+      "list_podsandbox",
       rt.StreamPodSandboxesRequest,
       rt.StreamPodSandboxesResponse,
     ),
     streamContainers: stream(
       rpc.streamContainers,
-      "stream_containers",
+      "list_containers",
       rt.StreamContainersRequest,
       rt.StreamContainersResponse,
     ),

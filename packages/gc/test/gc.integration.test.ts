@@ -230,8 +230,8 @@ test("dead containers of ours go, down to one of each name", async () => {
 
 test("no line is lost when the log of a fast writer is rotated again and again", async () => {
   await using real = await Real.start();
-  const lines = 30_000;
-  const script = `i=0; while [ $i -lt ${lines} ]; do i=$((i+1)); echo "line $i of a log that is to be rotated"; done`;
+  // Writes until it is told to stop, which is after the fourth rotation, however fast this machine is.
+  const script = `i=0; while [ ! -f /stop ]; do i=$((i+1)); echo "line $i of a log that is to be rotated"; done`;
   const containerId = await real.create(BUSYBOX, 0, script);
   await using manager = new ContainerLogManager({
     runtime: real.cri,
@@ -251,13 +251,12 @@ test("no line is lost when the log of a fast writer is rotated again and again",
       .join("");
   const running = async (): Promise<boolean> =>
     (await real.cri.containerStatus({ containerId })).status?.state === 1;
-  while (await running()) {
-    await manager.rotateLogs();
-    await systemClock.sleep(20);
-  }
+  const rotated = (): number => real.bus.recent().filter(({ type }) => type === "gc/LogRotated").length;
+  while (rotated() < 4) await manager.rotateLogs();
+  await real.cri.execSync({ containerId, cmd: ["touch", "/stop"], timeout: 10n });
+  while (await running()) await manager.rotateLogs();
   await manager.stop();
   const numbers = Array.from(text().matchAll(/ F line (\d+) of/g), ([, number]) => Number(number));
-  expect(numbers).toEqual(Array.from({ length: lines }, (_, index) => index + 1));
-  expect(readdirSync(folder).length).toBeGreaterThan(3);
-  expect(real.bus.recent().filter(({ type }) => type === "gc/LogRotated").length).toBeGreaterThan(2);
+  expect(numbers.length).toBeGreaterThan(4 * 2000);
+  expect(numbers).toEqual(Array.from(numbers, (_, index) => index + 1));
 });
