@@ -42,6 +42,7 @@ interface Report {
   sequence: number;
   timestampUs: number;
   records: number;
+  newestUs: number;
   usage: Extract<OomLine, { kind: "usage" }> | undefined;
   taskIn: Extract<OomLine, { kind: "task-in" }> | undefined;
   chosen: Extract<OomLine, { kind: "chosen" }> | undefined;
@@ -56,6 +57,8 @@ interface Report {
 /** A report of a machine with thousands of processes lists them all. Longer ones are given up: the next kill stands alone. */
 const MAX_RECORDS = 65_536;
 const MAX_LINE = 2048;
+/** The kernel prints a report in one go; even a serial console needs no second for a line. */
+const MAX_PAUSE_US = 2_000_000;
 
 /** kubelet: oomparser.StreamOoms, with the kill line's memory, groups, and reports cut by the kernel's rate limit. */
 export class OomAssembler {
@@ -72,10 +75,9 @@ export class OomAssembler {
     if (record.facility !== 0) return before;
     this.#line = (record.isContinuation ? this.#line + record.message : record.message).slice(0, MAX_LINE);
     const line = parseOomLine(this.#line);
-    if (this.#report !== undefined && ++this.#report.records > MAX_RECORDS) this.#report = undefined;
-    if (line === undefined) return before;
-    const facts = this.#take(line, record);
-    return before.length === 0 ? facts : [...before, ...facts];
+    const cut = this.#isCut(record) ? this.#close() : [];
+    if (line === undefined && before.length + cut.length === 0) return before;
+    return [...before, ...cut, ...(line === undefined ? [] : this.#take(line, record))];
   }
 
   /** Records are missing here: what is open is told as far as it is certain. */
@@ -103,36 +105,57 @@ export class OomAssembler {
         return facts;
       }
       case "summary": {
+        const facts = this.#startOver(({ summary, taskIn }) => (summary ?? taskIn) !== undefined, record);
         // The report's beginning may be missing: the line says enough by itself.
-        const isSecond = this.#report?.summary !== undefined;
-        const facts = isSecond ? this.#close() : [];
         this.#report ??= newReport(undefined, record);
-        Object.assign(this.#report, {
-          summary: line,
-          sequence: record.sequence,
-          timestampUs: record.timestampUs,
-        });
+        this.#report.summary = line;
+        this.#report.sequence = record.sequence;
+        this.#report.timestampUs = record.timestampUs;
         return facts;
       }
       case "no-victim":
         return this.#close();
       case "killed":
         return this.#kill(line, record);
-      case "task-in":
+      case "task-in": {
+        const facts = this.#startOver(({ summary, taskIn }) => (summary ?? taskIn) !== undefined, record);
         if (this.#report !== undefined) this.#report.taskIn = line;
-        return [];
-      case "usage":
+        return facts;
+      }
+      case "usage": {
+        const facts = this.#startOver(({ usage, summary }) => (usage ?? summary) !== undefined, record);
         if (this.#report !== undefined) this.#report.usage = line;
-        return [];
-      case "chosen":
+        return facts;
+      }
+      case "chosen": {
+        const facts = this.#startOver(({ chosen }) => chosen !== undefined, record);
         if (this.#report !== undefined) this.#report.chosen = line;
-        return [];
+        return facts;
+      }
       case "group":
         if (this.#report?.told !== undefined) this.#report.group = line.cgroup;
         return [];
       default:
         return line satisfies never;
     }
+  }
+
+  /** Whether the open report cannot go on here: too long, or a pause that the kernel does not make in the middle of one. */
+  #isCut({ timestampUs }: KmsgRecord): boolean {
+    const report = this.#report;
+    if (report === undefined) return false;
+    const pauseUs = timestampUs - report.newestUs;
+    report.newestUs = Math.max(report.newestUs, timestampUs);
+    return ++report.records > MAX_RECORDS || pauseUs > MAX_PAUSE_US;
+  }
+
+  /** A line that a report has once, or has before what it has already, is another report's, whose beginning was not seen. */
+  #startOver(isOver: (report: Report) => boolean, record: KmsgRecord): readonly OomFact[] {
+    const report = this.#report;
+    if (report === undefined || !(report.told !== undefined || isOver(report))) return [];
+    const facts = this.#close();
+    this.#report = newReport(undefined, record);
+    return facts;
   }
 
   #kill(line: Extract<OomLine, { kind: "killed" }>, record: KmsgRecord): readonly OomFact[] {
@@ -169,6 +192,7 @@ function newReport(invoker: string | undefined, { sequence, timestampUs }: KmsgR
     sequence,
     timestampUs,
     records: 0,
+    newestUs: timestampUs,
     usage: undefined,
     taskIn: undefined,
     chosen: undefined,
@@ -213,10 +237,12 @@ function killedFact(report: Report, line: Killed, record: KmsgRecord): OomFact |
     // Kernel 5.0: a child was sacrificed. It is below the cgroup whose limit it was; where, nobody says.
     return { ...fact, pid: line.pid, process: line.process, uid: undefined, taskCgroup: summary.oomCgroup };
   }
-  const isMemcg = line.isMemcg ?? chosen?.isMemcg ?? taskIn !== undefined;
-  // A report without either line cannot say which cgroup died; and a memcg kill does not follow a machine's report.
+  // Kernels that name the cause in the kill line print a summary before it; older ones say who is chosen: without that, no attribution.
+  if (line.isMemcg !== undefined || chosen === undefined) return undefined;
+  const { isMemcg } = chosen;
+  // A memcg report names its cgroups, a machine's has none.
   if (isMemcg !== (taskIn !== undefined)) return undefined;
-  const isChosen = chosen === undefined || chosen.pid === line.pid;
+  const isChosen = chosen.pid === line.pid;
   return {
     ...bareFact(line, record),
     constraint: isMemcg ? "CONSTRAINT_MEMCG" : "CONSTRAINT_NONE",

@@ -23,6 +23,7 @@ import { noMetrics } from "@holdfast/core/metrics";
 import { parseCgroupOwner } from "./cgroup-path.ts";
 import { compareWitnesses } from "./compare-witnesses.ts";
 import { ContainerMemory } from "./container-memory.ts";
+import type { RememberedContainer } from "./container-memory.ts";
 import { describeKill, isSystemOom, limitOf } from "./describe-kill.ts";
 import { ContainerOOM, KmsgChanged, KmsgGap, ProcessOOM, SystemOOM, WitnessesDisagree } from "./events.ts";
 import { KmsgReader } from "./kmsg-reader.ts";
@@ -160,10 +161,7 @@ export class OomWatcher implements Component {
   /** A container ended. After 137 the other witnesses are asked: its counter at once, as the cgroup soon goes, the log in 2 s. */
   noteExit(containerId: string, exitCode: number | undefined): void {
     if (exitCode !== SIGKILLED || this.#link === undefined) return;
-    const entry = this.#memory.touch(containerId);
-    void this.#count(entry.cgroupPath).then((count) => {
-      entry.lastCount = count ?? entry.lastCount;
-    });
+    void this.#noteCount(this.#memory.touch(containerId));
     this.#settle(containerId);
   }
 
@@ -292,6 +290,10 @@ export class OomWatcher implements Component {
       });
       return undefined;
     }
+  }
+
+  async #noteCount(entry: RememberedContainer): Promise<void> {
+    entry.lastCount = (await this.#count(entry.cgroupPath)) ?? entry.lastCount;
   }
 
   async #count(cgroupPath: string | undefined): Promise<number | undefined> {
