@@ -12,6 +12,8 @@ import { nodeLogFiles, readNodeFilesystem } from "@holdfast/gc";
 import type { LogFiles, ReadFilesystem } from "@holdfast/gc";
 import { readMachineFacts } from "@holdfast/node";
 import type { MachineFacts } from "@holdfast/node";
+import type { KmsgDevice } from "@holdfast/oom";
+import { NodeKmsgDevice } from "@holdfast/oom/node";
 import { FileLastGoodManifests, NodeManifestFolder, nodePodFiles } from "@holdfast/pod";
 import type { LastGoodManifests, ManifestFolder, PodFiles } from "@holdfast/pod";
 import type { ProbeHandlers, ProbeProcesses } from "@holdfast/probe";
@@ -42,6 +44,8 @@ export interface MachinePorts {
   /** Absent with `filesystem`: no log is rotated and no image removed. */
   readonly logFiles?: LogFiles;
   readonly filesystem?: ReadFilesystem;
+  /** The kernel's log. Absent: nobody watches for kills by the kernel. */
+  readonly kmsg?: KmsgDevice;
   readonly probeHandlers: ProbeHandlers;
   readonly probeProcesses: ProbeProcesses;
   /** Text of one of the host's files; "" when it is missing. */
@@ -97,6 +101,7 @@ export const realMachine: Machine = {
     volumes: volumeHost,
     logFiles: nodeLogFiles([config.podLogsDir]),
     filesystem: readNodeFilesystem,
+    kmsg: new NodeKmsgDevice(),
     probeHandlers: nodeProbeHandlers,
     probeProcesses: nodeProbeProcesses,
     readHostFile,

@@ -9,6 +9,7 @@ import type { Logger } from "@holdfast/core/log";
 import type { Metrics } from "@holdfast/core/metrics";
 import { INSTANCE_LABEL, NODE_LABEL } from "@holdfast/core/names";
 import type { PodStatus } from "@holdfast/core/pod-types";
+import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
 import type { CriClient } from "@holdfast/cri";
 import type { MachineFacts, RuntimeState } from "@holdfast/node";
 import { ContainerDied, ContainerStarted, GenericPLEG, PodSync } from "@holdfast/pleg";
@@ -28,6 +29,7 @@ import { VolumeManager } from "@holdfast/volume";
 import type { AgentConfig } from "../config/agent-config.ts";
 import { makeGcSide } from "./gc-side.ts";
 import type { GcSide } from "./gc-side.ts";
+import { OomSide } from "./oom-side.ts";
 import { LEGACY_LOG_LINKS } from "./machine.ts";
 import type { MachinePorts } from "./machine.ts";
 import type { StateFolder } from "./state-folder.ts";
@@ -75,10 +77,24 @@ export function makePodSide(options: PodSideOptions): PodSide {
   const podsDir = state.podsDir;
   const hostIPs = machine.hostIP === undefined ? [] : [machine.hostIP];
 
-  const pleg = new GenericPLEG({
+  const statuses = (): readonly RuntimePodStatus[] =>
+    pods.pods().map(({ pod }) => pleg.get(pod.metadata.uid).status);
+  const oom =
+    ports.kmsg === undefined
+      ? undefined
+      : new OomSide({
+          clock,
+          bus,
+          metrics,
+          logger: log("oom"),
+          nodeName: config.nodeName,
+          device: ports.kmsg,
+          statuses,
+        });
+  const pleg: GenericPLEG = new GenericPLEG({
     runtime,
     clock,
-    events: (stream) => runtime.containerdEvents(stream),
+    events: (stream) => oom?.tasks(runtime, stream) ?? runtime.containerdEvents(stream),
     labelSelector: { [NODE_LABEL]: owner.nodeName, [INSTANCE_LABEL]: owner.instanceId },
     publish: bus,
     logger: log("pleg"),
@@ -134,7 +150,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
           ...options,
           logFiles,
           filesystem,
-          statuses: () => pods.pods().map(({ pod }) => pleg.get(pod.metadata.uid).status),
+          statuses,
         });
   const actions = new PodRuntimeManager({
     runtime,
@@ -175,7 +191,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
     podsDir,
     podLogsDir: config.podLogsDir,
   });
-  const pods = new PodManager({
+  const pods: PodManager = new PodManager({
     clock,
     desired: podConfig,
     cache,
@@ -199,7 +215,15 @@ export function makePodSide(options: PodSideOptions): PodSide {
     maxPods: config.maxPods,
   });
   return {
-    components: [pleg, new VerdictRelay({ bus, status }), probes, source, pods, ...(gc?.components ?? [])],
+    components: [
+      ...(oom === undefined ? [] : [oom]),
+      pleg,
+      new VerdictRelay({ bus, status }),
+      probes,
+      source,
+      pods,
+      ...(gc?.components ?? []),
+    ],
     pleg,
     probes,
     source,
