@@ -7,6 +7,7 @@ import {
   CreateContainerRequest,
   ListContainersRequest,
   ListContainersResponse,
+  MountPropagation,
   RemoveContainerRequest,
   ReopenContainerLogRequest,
   StartContainerRequest,
@@ -14,7 +15,7 @@ import {
   StreamContainersRequest,
   UpdateContainerResourcesRequest,
 } from "@holdfast/cri";
-import type { Container, ContainerFilter, CriRuntimeService } from "@holdfast/cri";
+import type { Container, ContainerFilter, CriRuntimeService, Mount } from "@holdfast/cri";
 
 import type { CallContext } from "./caller.ts";
 import { noSuchContainer, RuntimeFailure } from "./failure.ts";
@@ -36,6 +37,8 @@ export interface ContainerPorts {
   readonly stopMissingFails: boolean;
   /** containerd 2 creates containers in a stopped sandbox too; they cannot be started. */
   readonly createsInStopped: boolean;
+  /** containerd 2 knows mounts that are read-only all the way down; before, that wish is not seen. */
+  readonly recursiveReadOnly: boolean;
 }
 
 type ContainerMethods = Pick<
@@ -169,7 +172,7 @@ function aboutId({ containerId }: { containerId: string }): string {
 }
 
 async function create(
-  { world, images, createsInStopped }: ContainerPorts,
+  { world, images, createsInStopped, recursiveReadOnly }: ContainerPorts,
   { podSandboxId, config, sandboxConfig }: CreateContainerRequest,
   { takeTime }: CallContext,
 ): Promise<{ containerId: string }> {
@@ -194,6 +197,7 @@ async function create(
     // It may have been removed meanwhile.
     if (!world.sandboxes.has(sandbox.id))
       throw new RuntimeFailure("CRI_NOT_FOUND", `failed to find sandbox id "${podSandboxId}": not found`);
+    if (recursiveReadOnly) refuseMounts(id, config.mounts);
     const container: ContainerRecord = {
       id,
       key,
@@ -219,6 +223,24 @@ async function create(
   } catch (error) {
     world.containerNames.release(key, id);
     throw error;
+  }
+}
+
+/** As containerd checks what it is to mount. No mount of the host is shared or a slave here. */
+function refuseMounts(id: string, mounts: readonly Mount[]): void {
+  for (const { hostPath, recursiveReadOnly, readonly, propagation } of mounts) {
+    if (!recursiveReadOnly) continue;
+    const problem =
+      propagation !== MountPropagation.PROPAGATION_PRIVATE
+        ? `path "${hostPath}" is mounted on "/" but it is not a shared or slave mount`
+        : readonly
+          ? undefined
+          : `recursive read-only mount conflicts with RW mount (hostPath="${hostPath}")`;
+    if (problem !== undefined)
+      throw new RuntimeFailure(
+        "CRI_UNKNOWN",
+        `failed to generate container "${id}" spec: failed to generate spec: ${problem}`,
+      );
   }
 }
 

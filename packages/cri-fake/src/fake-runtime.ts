@@ -191,6 +191,7 @@ export class FakeRuntime implements CriClient {
           programs: options.programs ?? (() => ({})),
           stopMissingFails: containerd === "1.6",
           createsInStopped: containerd === "2.1",
+          recursiveReadOnly: containerd === "2.1",
         },
         methods,
       ),

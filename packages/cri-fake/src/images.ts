@@ -89,6 +89,7 @@ export class ImageStore {
       repoDigests: [
         ...new Set([
           ...(known?.repoDigests ?? []),
+          ...(byDigest ? [reference] : []),
           ...(image.repoDigests ?? [`${repository}@${digestOf(id)}`]),
         ]),
       ],

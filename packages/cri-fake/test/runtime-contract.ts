@@ -196,6 +196,21 @@ function containerCases(pod: () => Pod): void {
     await cri.removePodSandbox({ podSandboxId: "no-such-sandbox" });
   });
 
+  it("cannot have a mount that is written to and read-only all the way down, where that is known", async () => {
+    const { cri } = pod();
+    const podSandboxId = await pod().sandbox();
+    const { runtimeHandlers } = await cri.status({});
+    const mounts = [{ hostPath: "/tmp", containerPath: "/x", recursiveReadOnly: true }];
+    const config = { metadata: { name: "x" }, image: { image: IMAGE }, command: ["/bin/true"], mounts };
+    const made = cri.createContainer({ podSandboxId, sandboxConfig: pod().config(), config });
+    if (runtimeHandlers.some(({ features }) => features?.recursiveReadOnlyMounts))
+      await expect(made).rejects.toMatchObject({
+        code: "CRI_UNKNOWN",
+        message: expect.stringContaining("recursive read-only mount conflicts with RW mount") as string,
+      });
+    else expect((await made).containerId).not.toBe("");
+  });
+
   it("that are not there", async () => {
     const { cri } = pod();
     const containerId = "no-such-container";
