@@ -39,12 +39,14 @@ import { ContainerLogs } from "./logs.ts";
 import type { LogSink } from "./logs.ts";
 import { createMethodFactory, openStream } from "./method.ts";
 import type { Loopback } from "./process.ts";
-import type { Programs } from "./program.ts";
+import type { Programs, ServedPort } from "./program.ts";
 import { createSandboxService } from "./sandbox-service.ts";
 import { createSelfService } from "./status-service.ts";
 import { EventHub } from "./stream.ts";
 import { containerView, sandboxView } from "./views.ts";
 import type { FakeContainer, FakeSandbox } from "./views.ts";
+import { portStateAt } from "./usage.ts";
+import type { PortState } from "./usage.ts";
 import type { Violation } from "./violations.ts";
 import { World } from "./world.ts";
 
@@ -267,6 +269,13 @@ export class FakeRuntime implements CriClient {
   imageFs(): ImageFs {
     const layers = new Map([...this.#world.containers].map(([id, one]) => [id, this.#world.diskOf(one)]));
     return imageFsOf(this.#imageFs, { images: this.#images.diskBytes, layers });
+  }
+
+  /** The ports of a running container, as they are now; nothing listens but with `loopback`. */
+  serving(containerId: string): { readonly port: ServedPort; readonly state: PortState }[] {
+    const main = this.#world.findContainer(containerId)?.process;
+    if (main?.alive !== true) return [];
+    return main.ports.map((port) => ({ port, state: portStateAt(port, main.ageMs) }));
   }
 
   /** What a container wrote, in the CRI's log format. Empty when it is gone. */

@@ -4,7 +4,7 @@
 
 import type { Clock, Timer } from "@holdfast/core/clock";
 
-import type { Program, ServedPort } from "./program.ts";
+import type { OutputLine, Program, ServedPort } from "./program.ts";
 import { outOfMemoryAt, portChangesAt, portStateAt } from "./usage.ts";
 import type { PortState } from "./usage.ts";
 
@@ -66,8 +66,8 @@ export class Process {
     this.#options = options;
     this.#startedAt = options.clock.monotonic();
     const { exitAfterMs, exitCode = 0, oomAfterMs, output = [] } = options.program;
-    for (const { afterMs = 0, stream = "stdout", text } of output.slice(0, MAX_OUTPUT_LINES))
-      this.#after(afterMs, () => options.onOutput(stream, text));
+    for (const line of output.slice(0, MAX_OUTPUT_LINES))
+      this.#after(line.afterMs ?? 0, () => this.#write(line));
     if (exitAfterMs !== undefined) this.#arm(exitAfterMs, { exitCode, reason: "" });
     if (oomAfterMs !== undefined) this.#arm(oomAfterMs, OUT_OF_MEMORY);
     this.memoryLimitChanged();
@@ -124,6 +124,12 @@ export class Process {
     for (const port of this.#open.values()) port.close();
     this.#open.clear();
     this.#options.onExit(exit);
+  }
+
+  #write(line: OutputLine): void {
+    const { stream = "stdout", text, everyMs } = line;
+    this.#options.onOutput(stream, text);
+    if (everyMs !== undefined) this.#schedule(Math.max(everyMs, 1), () => this.#write(line));
   }
 
   /** `ms` after the start: a real timer may come a little early. */

@@ -20,6 +20,8 @@ export interface OutputLine {
   readonly afterMs?: number;
   /** Default stdout. */
   readonly stream?: "stdout" | "stderr";
+  /** Again and again, so many milliseconds apart, until the program ends. At least 1. Default: once. */
+  readonly everyMs?: number;
   /** Without the newline. */
   readonly text: string;
 }

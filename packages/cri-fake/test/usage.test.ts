@@ -146,6 +146,24 @@ describe("figures", () => {
 });
 
 describe("the state of a port", () => {
+  it("is told while its program runs", async () => {
+    const port: ServedPort = { port: 80, kind: "http", failAfterMs: 1000 };
+    const { clock, fake } = fakeWith({ serve: [port] });
+    const { containerId } = await limited(fake, 0);
+    expect(fake.serving(containerId)).toEqual([{ port, state: "well" }]);
+    await clock.advance(1000);
+    expect(fake.serving(containerId)).toEqual([{ port, state: "unwell" }]);
+    fake.kill(containerId);
+    expect(fake.serving(containerId)).toEqual([]);
+  });
+
+  it("does not keep a program that writes on and on from ending", async () => {
+    const { clock, fake } = fakeWith({ output: [{ text: "tick", everyMs: 100 }], exitAfterMs: 1000 });
+    const { containerId } = await limited(fake, 0);
+    await clock.advance(5000);
+    expect(fake.logs(containerId).split("\n")).toHaveLength(11);
+  });
+
   const tcp: ServedPort = {
     port: 1,
     kind: "tcp",

@@ -96,7 +96,15 @@ const PROGRAM = object({
   diskBytes: BYTES,
   diskGrowthPerSecond: BYTES,
   output: listOf(
-    object({ afterMs: MS, stream: { kind: "text", oneOf: ["stdout", "stderr"] }, text: TEXT }, "text"),
+    object(
+      {
+        afterMs: MS,
+        everyMs: { kind: "number", least: 1 },
+        stream: { kind: "text", oneOf: ["stdout", "stderr"] },
+        text: TEXT,
+      },
+      "text",
+    ),
   ),
   exec: listOf(EXEC),
   serve: listOf(PORT),
