@@ -16,6 +16,7 @@ export interface RememberedContainer {
   kmsg: number;
   /** Kills by this container's own limit, in its own cgroup: what its counter must have, too. */
   ownCgroup: number;
+  hadGroupKill: boolean;
   containerd: number;
   /** What was told from the other witnesses, so that nothing is told twice. */
   told: number;
@@ -56,6 +57,7 @@ export class ContainerMemory {
       lastCount: undefined,
       kmsg: 0,
       ownCgroup: 0,
+      hadGroupKill: false,
       containerd: 0,
       told: 0,
     };

@@ -161,7 +161,7 @@ export class OomWatcher implements Component {
   /** A container ended. After 137 the other witnesses are asked: its counter at once, as the cgroup soon goes, the log in 2 s. */
   noteExit(containerId: string, exitCode: number | undefined): void {
     if (exitCode !== SIGKILLED || this.#link === undefined) return;
-    void this.#noteCount(this.#memory.touch(containerId));
+    void this.#noteCount(containerId);
     this.#settle(containerId);
   }
 
@@ -233,6 +233,7 @@ export class OomWatcher implements Component {
     if (containerId !== undefined && (isOurs || owner?.podUid !== undefined)) {
       const remembered = this.#memory.touch(containerId);
       remembered.kmsg += 1;
+      remembered.hadGroupKill ||= fact.isGroupMember;
       if (limitOf(fact) === "container") remembered.ownCgroup += 1;
       const named = isOurs ? facts : undefined;
       if (isOurs && !fact.isGroupMember) this.#metrics.container(facts);
@@ -292,7 +293,10 @@ export class OomWatcher implements Component {
     }
   }
 
-  async #noteCount(entry: RememberedContainer): Promise<void> {
+  async #noteCount(containerId: string): Promise<void> {
+    const entry: RememberedContainer = this.#memory.touch(containerId);
+    // Only who looks the container up knows where its cgroup was.
+    if (entry.cgroupPath === undefined) await this.#find(containerId);
     entry.lastCount = (await this.#count(entry.cgroupPath)) ?? entry.lastCount;
   }
 
@@ -320,7 +324,9 @@ export class OomWatcher implements Component {
     const count = (await this.#count(entry.cgroupPath)) ?? entry.lastCount;
     // Read after the last wait: what was told in between counts.
     if (this.#link === undefined) return;
-    const since = entry.baseline === undefined || count === undefined ? undefined : count - entry.baseline;
+    // A group kill's first victim is killed, and counted, twice: then the counter says nothing about single kills.
+    const isComparable = !entry.hadGroupKill && entry.baseline !== undefined && count !== undefined;
+    const since = isComparable ? count - (entry.baseline ?? 0) : undefined;
     const gapAge =
       this.#lastGapAt === undefined ? Infinity : this.#options.clock.monotonic() - this.#lastGapAt;
     const isLogWhole = this.#reader.problem === undefined && gapAge > 60_000;

@@ -231,3 +231,41 @@ test("containers beyond the label sets share one without names", async () => {
   await env.watcher.drain();
   expect(env.metrics.value("container_oom_events_total", { container: "", namespace: "", pod: "" })).toBe(1);
 });
+
+test("a group's first victim is counted twice by the kernel: that is no disagreement", async () => {
+  await using env = new OomEnvironment();
+  const path = `/kubepods.slice/x/${ID_A}`;
+  env.add(ID_A, { pid: 9000, cgroupPath: path });
+  await env.watcher.start();
+  env.watcher.observe({ topic: "/tasks/start", containerId: ID_A, id: ID_A, pid: 9000 });
+  env.kmsg.append(recordsOf("linux-6.1-group"));
+  env.counters.set(path, 4);
+  env.watcher.noteExit(ID_A, 137);
+  await env.clock.advance(5000);
+  expect(env.events("oom/")).toHaveLength(3);
+  expect(env.events("oomwatch/")).toEqual([]);
+});
+
+test("the counter is read at the exit, before the cgroup goes", async () => {
+  await using env = new OomEnvironment();
+  env.add(ID_A, { cgroupPath: PATH_A });
+  env.counters.set(PATH_A, 1);
+  await env.watcher.start();
+  env.watcher.observe({ topic: "/tasks/start", containerId: ID_A, id: ID_A, pid: 5 });
+  env.watcher.noteExit(ID_A, 137);
+  await env.clock.settle();
+  env.counters.delete(PATH_A);
+  await env.clock.advance(5000);
+  expect(env.events("oom/")).toMatchObject([{ data: { witness: "cgroup" } }]);
+});
+
+test("an exit with 137 that no witness calls an OOM is none", async () => {
+  await using env = new OomEnvironment();
+  env.add(ID_A, { cgroupPath: PATH_A });
+  env.counters.set(PATH_A, 0);
+  await env.watcher.start();
+  env.watcher.observe({ topic: "/tasks/start", containerId: ID_A, id: ID_A, pid: 5 });
+  env.watcher.noteExit(ID_A, 137);
+  await env.clock.advance(5000);
+  expect(env.bus.recent()).toEqual([]);
+});
