@@ -46,7 +46,7 @@ export function tellPod({ pod, container, terminations, events }: PodHistory): S
   const about = `pod ${pod}${container === undefined ? "" : `, container ${container}`}`;
   const now = waitingChapters(events);
   const ends = terminations.map((row) => endChapter(row, events));
-  const chapters = [...now, ...ends].toSorted((a, b) => b.seq - a.seq);
+  const chapters = [...now, ...ends, ...childChapters(events)].toSorted((a, b) => b.seq - a.seq);
   return { about, headline: headline(terminations, now), chapters };
 }
 
@@ -132,6 +132,30 @@ function waitingChapters(events: readonly JournalEvent[]): readonly Chapter[] {
     }
   }
   return chapters;
+}
+
+/** A container may lose a process and go on: nothing ended, and still something is wrong. */
+function childChapters(events: readonly JournalEvent[]): readonly Chapter[] {
+  const chapters: Chapter[] = [];
+  for (const { at, data, seq, subject, type } of events) {
+    if (!type.startsWith("oom/") || !isRecord(data) || data["mainProcess"] !== false) continue;
+    if (subject.containerId === undefined || chapters.length === MAX_TOLD) continue;
+    const { limitBytes, memoryBytes, pid, process, scope } = data;
+    const where = scope === "node" ? "because the machine was out of memory" : "at a memory limit";
+    chapters.push({
+      at,
+      seq,
+      title: `a process of ${subject.container ?? "a container"} was killed by the kernel ${where}; the container goes on`,
+      lines: [
+        `${typeof process === "string" ? process : "it"} (pid ${String(pid ?? "unknown")})${mebibytes(" held", memoryBytes)}${mebibytes("; the limit is", limitBytes)}`,
+      ],
+    });
+  }
+  return chapters;
+}
+
+function mebibytes(what: string, bytes: unknown): string {
+  return typeof bytes === "number" ? `${what} ${(bytes / 2 ** 20).toFixed(1)} MiB` : "";
 }
 
 function obstacleChapter({ at, seq, type, subject, data }: JournalEvent): Chapter {

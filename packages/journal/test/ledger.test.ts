@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { formatStory } from "@holdfast/journal";
+import { formatStory, tellPod } from "@holdfast/journal";
 import type { CauseClass, Termination } from "@holdfast/journal";
 import type { ContainerRecord } from "@holdfast/core/runtime-status";
 import { expect, test } from "vitest";
-import { ABOUT, Bench, ID, POD, UID } from "./builders.ts";
+import { ABOUT, Bench, event, ID, POD, UID } from "./builders.ts";
 
 const pod = { podUid: UID, pod: POD };
 const text = { eventType: "Normal", reason: "Killing" };
@@ -242,4 +242,30 @@ test("the story of an image", async () => {
     chapters: [{ title: "Failed: no such image" }, { title: 'Pulling: Pulling image "busybox:1"' }],
   });
   expect(bench.journal.whyImage("other").chapters).toStrictEqual([]);
+});
+
+test("a process that the kernel killed inside a container that goes on is told, though nothing ended", () => {
+  const about = { podUid: UID, pod: POD, container: "web", containerId: ID };
+  const killed = {
+    mainProcess: false,
+    process: "worker",
+    pid: 7,
+    memoryBytes: 26 << 20,
+    limitBytes: 24 << 20,
+  };
+  const story = tellPod({
+    pod: POD,
+    terminations: [],
+    events: [
+      event("oom/ContainerOOM", 4, about, { ...killed, mainProcess: true }),
+      event("oom/ContainerOOM", 3, about, killed),
+      event("oom/SystemOOM", 2, {}, killed),
+    ],
+  });
+  expect(story?.chapters.map(({ title, lines }) => [title, ...lines])).toEqual([
+    [
+      "a process of web was killed by the kernel at a memory limit; the container goes on",
+      "worker (pid 7) held 26.0 MiB; the limit is 24.0 MiB",
+    ],
+  ]);
 });

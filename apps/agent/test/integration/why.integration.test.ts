@@ -92,3 +92,24 @@ test("the ledger goes on over kill -9 of the agent: nothing twice, nothing lost"
   expect(all.map(({ restartCount }) => restartCount)).toEqual([1, 0]);
   expect((await node.cli("why", "node")).stdout.match(/the agent started/g)).toHaveLength(2);
 });
+
+test("a child that the kernel kills while the container goes on is told, with its name and the limit", async () => {
+  const careful = script(
+    "trap 'exit 0' TERM; sleep 1; sh -c 'x=a; while :; do x=$x$x; done'; sleep 1000000 & wait",
+  );
+  const limit = { resources: { limits: { memory: "24Mi" } } };
+  await using node = await startNode({
+    pods: [pod("parent", { containers: [container("main", { command: careful, ...limit })] })],
+  });
+  await node.until(
+    async () =>
+      /a process of main was killed by the kernel at a memory limit; the container goes on\n +sh \(pid \d+\) held [\d.]+ MiB; the limit is 24\.0 MiB/.test(
+        (await node.cli("why", `parent-${node.name}`)).stdout,
+      ),
+    "why tells of the child",
+  );
+  expect((await node.pod("parent"))?.status.containerStatuses?.[0]).toMatchObject({
+    restartCount: 0,
+    state: { running: expect.anything() },
+  });
+});
