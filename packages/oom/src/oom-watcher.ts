@@ -194,6 +194,10 @@ export class OomWatcher implements Component {
     };
   }
 
+  #ownsPod(podUid: string | undefined): boolean {
+    return podUid !== undefined && (this.#options.lookup?.ownsPod?.(podUid) ?? true);
+  }
+
   #podName(podUid: string): { readonly pod?: string } {
     const pod = this.#options.lookup?.podName?.(podUid);
     return pod === undefined ? {} : { pod };
@@ -230,7 +234,7 @@ export class OomWatcher implements Component {
       const { mainProcess: _, ...system } = data;
       causes.push(this.#publish.publish(SystemOOM, system, this.#onNode()));
     }
-    if (containerId !== undefined && (isOurs || owner?.podUid !== undefined)) {
+    if (containerId !== undefined && (isOurs || this.#ownsPod(owner?.podUid))) {
       const remembered = this.#memory.touch(containerId);
       remembered.kmsg += 1;
       remembered.hadGroupKill ||= fact.isGroupMember;

@@ -42,6 +42,8 @@ export interface ContainerLookup {
   find(containerId: string, signal: AbortSignal): Promise<OomContainer | undefined>;
   /** `namespace/name` of a pod, for kills outside of its containers. */
   podName?(podUid: string): string | undefined;
+  /** False: the pod is another agent's on this machine. Asked when its container is unknown. Default: every pod is ours. */
+  ownsPod?(podUid: string): boolean;
 }
 
 /** The second witness: how many processes of a cgroup the kernel says it has killed. */

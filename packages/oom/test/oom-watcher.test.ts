@@ -269,3 +269,14 @@ test("an exit with 137 that no witness calls an OOM is none", async () => {
   await env.clock.advance(5000);
   expect(env.bus.recent()).toEqual([]);
 });
+
+test("a pod of another agent on this machine is no pod of ours", async () => {
+  const lookup = { find: () => Promise.resolve(undefined), ownsPod: () => false };
+  await using env = new OomEnvironment({ lookup });
+  await env.watcher.start();
+  env.kmsg.append(recordsOf("linux-5.4-memcg"));
+  await env.watcher.drain();
+  expect(env.events("oom/")).toMatchObject([
+    { type: "oom/ProcessOOM", subject: { node: "n1", podUid: POD_UID } },
+  ]);
+});
