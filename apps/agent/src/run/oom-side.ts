@@ -49,6 +49,8 @@ export class OomSide implements Component {
       nodeName,
       lookup: {
         find: async (containerId) => this.#find(containerId),
+        // The kernel's log is the machine's: other agents' pods are not told as ours.
+        ownsPod: (podUid) => options.statuses().some(({ uid }) => uid === podUid),
         podName: (podUid) => {
           const status = options.statuses().find(({ uid }) => uid === podUid);
           return status === undefined || status.name === "" ? undefined : nameOf(status);
