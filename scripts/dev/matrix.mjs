@@ -27,7 +27,14 @@ async function runContract(socket) {
   const work = mkdtempSync(join(tmpdir(), "holdfast-matrix-"));
   const report = join(work, "report.json");
   try {
-    const args = [join(binDir, "vitest"), "run", "--project", "integration", "--reporter=json"];
+    const args = [
+      join(binDir, "vitest"),
+      "run",
+      "--project",
+      "integration",
+      "--reporter=default",
+      "--reporter=json",
+    ];
     const result = await tryRun("/bin/sh", [...args, `--outputFile=${report}`, CONTRACT], {
       cwd: repo,
       env: toolEnv({ HOLDFAST_TEST_CONTAINERD: `unix://${socket}` }),

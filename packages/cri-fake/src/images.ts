@@ -89,8 +89,8 @@ export class ImageStore {
       repoDigests: [
         ...new Set([
           ...(known?.repoDigests ?? []),
+          ...(image.repoDigests ?? (byDigest ? [] : [`${repository}@${digestOf(id)}`])),
           ...(byDigest ? [reference] : []),
-          ...(image.repoDigests ?? [`${repository}@${digestOf(id)}`]),
         ]),
       ],
       size: BigInt(image.size ?? DEFAULT_SIZE),

@@ -205,3 +205,21 @@ it("a container's log has the CRI's format", async () => {
     /^2026-01-01T00:00:00\.\d{9}Z stdout F one\n2026-01-01T00:00:01\.500\d{6}Z stderr F two\n$/,
   );
 });
+
+describe("an image", () => {
+  it("is known by the digest that it was pulled by; all its names go with one of them", async () => {
+    const { fake } = fakeWith(
+      {},
+      { registry: () => ({ reference: "x", id: "sha256:1", tags: ["a:1", "b:1"] }) },
+    );
+    const digest = `docker.io/library/a@sha256:${"0".repeat(64)}`;
+    const image = (name: string) => ({ image: { image: name } });
+    const { imageRef } = await fake.pullImage(image(digest));
+    const { image: found } = await fake.imageStatus(image("b:1"));
+    expect([imageRef, found?.repoDigests]).toEqual(["sha256:1", [digest]]);
+    expect(found?.repoTags).toEqual(["docker.io/library/a:1", "docker.io/library/b:1"]);
+    await fake.removeImage(image("a:1"));
+    for (const name of [digest, "b:1", "sha256:1"])
+      expect((await fake.imageStatus(image(name))).image).toBeUndefined();
+  });
+});
