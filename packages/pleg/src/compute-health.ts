@@ -40,6 +40,16 @@ export function computeHealth(snapshot: PlegSnapshot, thresholdMs: number): Pleg
   };
 }
 
+/** Pure: for how long the oldest of all troubles has lasted, in milliseconds. Grows until it is over; 0 when there is none. */
+export function computeStuckMs({ listProblemForMs, quarantined, stuckCalls }: PlegSnapshot): number {
+  return Math.max(
+    0,
+    listProblemForMs ?? 0,
+    ...quarantined.map(({ forMs }) => forMs),
+    ...stuckCalls.map(({ ageMs }) => ageMs),
+  );
+}
+
 function seconds(ms: number): string {
   return formatDuration(Math.round(ms / 1000) * 1000);
 }

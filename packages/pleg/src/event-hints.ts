@@ -50,7 +50,7 @@ export class EventHints {
     this.#confirmer = new HintConfirmer({
       clock: deps.options.clock,
       check: (expectation) => this.#check(expectation),
-      done: (expectation, confirmed) => this.#settled(expectation, confirmed),
+      done: (expectation, confirmed, since) => this.#settled(expectation, confirmed, since),
       overflow: () => deps.relistSoon("hints"),
     });
   }
@@ -61,11 +61,16 @@ export class EventHints {
   }
 
   /** Takes one event. Never throws. */
-  take({ topic, containerId, id, exitStatus, exitedAt }: TaskEvent): void {
+  take({ topic, containerId, id, exitStatus, exitedAt, podUid }: TaskEvent): void {
     if (id !== containerId || containerId === "") return; // an exec
     const { reconciler } = this.#deps;
     const item = reconciler.records.item(containerId);
     if (item !== undefined) reconciler.quarantine.hurry(item.podUid);
+    const look = (): void => {
+      const uid = item?.podUid ?? podUid;
+      if (uid === undefined) this.#addUnknown(containerId);
+      else this.#lookSoon(uid);
+    };
     switch (topic) {
       case "/tasks/exit":
         this.#exit(item, containerId, exitStatus ?? 0, exitedAt ?? 0n);
@@ -74,16 +79,21 @@ export class EventHints {
         reconciler.exits.noteOom(containerId);
         break;
       case "/tasks/start":
-        if (item !== undefined && item.state !== "running") this.#expect(item, "started");
-        else if (item === undefined) this.#addUnknown(containerId);
+      case "cri/started":
+        if (item === undefined) look();
+        else if (item.state !== "running") this.#expect(item, "started");
         return;
       case "/tasks/delete":
         // The exit came before; without it, this says the same.
         if (item !== undefined && item.state !== "exited") this.#expect(item, "exited");
         return;
+      case "cri/stopped":
+        // The CRI itself says so, with an exit code that only its status is believed to have: nothing is entered.
+        if (item === undefined) look();
+        else if (item.state !== "exited") this.#expect(item, "exited");
+        return;
     }
-    if (item === undefined) this.#addUnknown(containerId);
-    else this.#lookSoon(item.podUid);
+    look();
   }
 
   /** The runtime is waited for to say what an exit event said. */
@@ -106,12 +116,20 @@ export class EventHints {
     this.#soon.clear();
   }
 
-  /** Bounded by the pods there are. */
   #lookSoon(podUid: string): void {
+    const { look, options, reconciler, relistSoon } = this.#deps;
+    if (this.#soon.size >= options.lookQueueCapacity && !this.#soon.has(podUid)) {
+      relistSoon("hints");
+      return;
+    }
     this.#soon.add(podUid);
-    this.#soonTimer ??= this.#deps.options.clock.timer(SOON_MS, () => {
+    const eventAt = options.clock.monotonic();
+    this.#soonTimer ??= options.clock.timer(SOON_MS, () => {
       this.#soonTimer = undefined;
-      for (const uid of this.#soon) this.#deps.look(uid);
+      for (const uid of this.#soon) {
+        reconciler.lookWanted(uid, eventAt);
+        look(uid);
+      }
       this.#soon.clear();
     });
   }
@@ -148,8 +166,11 @@ export class EventHints {
     }
   }
 
-  #settled({ item, want }: Expectation, confirmed: boolean): void {
+  #settled({ item, want }: Expectation, confirmed: boolean, since: number): void {
+    const { reconciler } = this.#deps;
     const { logger } = this.#deps.options;
+    // An exit that was entered has figures of its own.
+    if (confirmed && reconciler.exits.get(item.id) === undefined) reconciler.lookWanted(item.podUid, since);
     if (!confirmed && want === "exited")
       logger.warn("the runtime does not confirm an exit", {
         podUid: item.podUid,

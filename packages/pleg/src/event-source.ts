@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * Keeps a subscription to containerd's task events, and knows whether it can be trusted.
+ * Keeps a subscription to the runtime's events, and knows whether it can be trusted.
  *
  * Owns: the one subscription. Invariants: each (re)subscription asks for a relist, since what happened before it is lost; a stream that
  * stays silent while lists show news is not trusted and is made anew. Lost on a crash: hints.
  */
 import type { Clock } from "@holdfast/core/clock";
 import { errorText, isUnimplemented } from "@holdfast/core/errors";
+import { jitter } from "@holdfast/core/random";
+import type { Random } from "@holdfast/core/random";
 import { linkSignal } from "@holdfast/core/lifecycle";
 import type { LinkedSignal } from "@holdfast/core/lifecycle";
 import type { Logger } from "@holdfast/core/log";
-import type { TaskEvent, TaskEventStream } from "./ports.ts";
+import type { EventService, TaskEvent, TaskEventStream } from "./ports.ts";
 
 /** How the subscription stands: none wanted, none had, trusted, or there but not heard from. */
 export type EventSourceState = "off" | "down" | "unsupported" | "listening" | "silent";
@@ -20,6 +22,7 @@ export type EventSourceState = "off" | "down" | "unsupported" | "listening" | "s
 export interface EventSourceOptions {
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly random: Random;
   readonly subscribe: TaskEventStream;
   /** Called for each event, on the stream's turn. Must not throw. */
   readonly onEvent: (event: TaskEvent) => void;
@@ -28,7 +31,9 @@ export interface EventSourceOptions {
 }
 
 const FIRST_RETRY_MS = 100;
-const MAX_RETRY_MS = 5000;
+/** With its jitter it stays below the kubelet's 3 s between attempts to connect. */
+const MAX_RETRY_MS = 2500;
+const RETRY_JITTER = 0.2;
 /** A runtime that does not know the service may have been replaced by one that does. */
 const UNSUPPORTED_RETRY_MS = 60_000;
 /** Subscribing takes a moment on the other side: so long, the stream is not yet relied upon. */
@@ -42,6 +47,7 @@ export class EventSource {
   #since = 0;
   #lastEventAt = Number.NEGATIVE_INFINITY;
   #problem: string | undefined;
+  #service: EventService | undefined;
 
   constructor(options: EventSourceOptions) {
     this.#options = options;
@@ -49,6 +55,10 @@ export class EventSource {
 
   get state(): EventSourceState {
     return this.#state;
+  }
+  /** Which service it is, when the stream told. */
+  get service(): EventService | undefined {
+    return this.#service;
   }
   /** Why the last subscription ended. */
   get problem(): string | undefined {
@@ -70,7 +80,7 @@ export class EventSource {
 
   /** Subscribes until the signal aborts. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock } = this.#options;
+    const { clock, random } = this.#options;
     let delayMs = FIRST_RETRY_MS;
     while (!signal.aborted) {
       const before = this.#lastEventAt;
@@ -79,7 +89,8 @@ export class EventSource {
       if (this.#lastEventAt > before) delayMs = FIRST_RETRY_MS;
       this.#told(failure);
       try {
-        await clock.sleep(this.#state === "unsupported" ? UNSUPPORTED_RETRY_MS : delayMs, { signal });
+        const pauseMs = this.#state === "unsupported" ? UNSUPPORTED_RETRY_MS : delayMs;
+        await clock.sleep(jitter(pauseMs, RETRY_JITTER, random), { signal });
       } catch {
         break; // stop() was called
       }
@@ -103,7 +114,14 @@ export class EventSource {
       this.#current = current;
       this.#since = clock.monotonic();
       const read = async (): Promise<void> => {
-        const events = subscribe({ signal: link.signal });
+        this.#service = undefined;
+        const chosen = (service: EventService): void => {
+          if (this.#current !== current) return;
+          this.#service = service;
+          this.#since = clock.monotonic();
+          onGap();
+        };
+        const events = subscribe({ signal: link.signal, chosen });
         if (this.#state !== "silent") this.#state = "listening";
         onGap();
         for await (const event of events) {

@@ -16,7 +16,7 @@ import type { Component, Health, LinkedSignal } from "@holdfast/core/lifecycle";
 import type { Timer } from "@holdfast/core/clock";
 import { errorText } from "@holdfast/core/errors";
 import { jitter } from "@holdfast/core/random";
-import { computeHealth } from "./compute-health.ts";
+import { computeHealth, computeStuckMs } from "./compute-health.ts";
 import { stoppedError } from "./errors.ts";
 import { EventHints } from "./event-hints.ts";
 import { EventSource } from "./event-source.ts";
@@ -27,7 +27,7 @@ import type { GenericPlegOptions, ResolvedPlegOptions } from "./options.ts";
 import { PlegMetrics } from "./pleg-metrics.ts";
 import { PodCache } from "./pod-cache.ts";
 import type { CachedPodStatus } from "./pod-cache.ts";
-import type { TaskEvent } from "./ports.ts";
+import type { EventService, TaskEvent } from "./ports.ts";
 import type { QuarantinedPod } from "./quarantine.ts";
 import { Reconciler } from "./reconciler.ts";
 import { RuntimeCalls } from "./runtime-calls.ts";
@@ -51,8 +51,15 @@ export interface PlegSnapshot {
   readonly pods: number;
   /** Since the last relist that listed all began; undefined before the first. */
   readonly lastRelistAgeMs: number | undefined;
+  /** Why the last lists could not be had, and since the first time in a row. */
   readonly listProblem: string | undefined;
-  readonly events: { readonly state: EventSourceState; readonly problem: string | undefined };
+  readonly listProblemForMs: number | undefined;
+  /** `service` where the stream tells which one it chose (`runtimeEvents` does). */
+  readonly events: {
+    readonly state: EventSourceState;
+    readonly problem: string | undefined;
+    readonly service: EventService | undefined;
+  };
   /** Pods whose status cannot be read. */
   readonly quarantined: readonly QuarantinedPod[];
   /** Calls older than the stuck limit, oldest first. */
@@ -85,6 +92,8 @@ export class GenericPLEG implements Component {
   #lastRelistOrder = 0;
   #lastTriedAt: number | undefined;
   #listProblem: string | undefined;
+  #listProblemSince: number | undefined;
+  #watch: Timer | undefined;
   #wakeLoop: (() => void) | undefined;
   #relistWanted = false;
   /** Who waits for the first relist. */
@@ -127,11 +136,12 @@ export class GenericPLEG implements Component {
       this.#hints = this.#makeHints();
     }
     const { signal } = this.#life;
-    const { clock, events: subscribe, logger } = this.#options;
+    const { clock, events: subscribe, logger, random } = this.#options;
     if (subscribe !== undefined)
       this.#events = new EventSource({
         clock,
         logger,
+        random,
         subscribe,
         onEvent: (event) => this.takeEvent(event),
         onGap: () => this.#relistSoon("gap"),
@@ -147,6 +157,7 @@ export class GenericPLEG implements Component {
     const running = this.#running;
     this.#running = undefined;
     this.#looks.close();
+    this.#watchEnds();
     this.#life.abort(stoppedError());
     this.#hints.stop();
     this.#reconciler.stop();
@@ -242,7 +253,12 @@ export class GenericPLEG implements Component {
       pods: records.size,
       lastRelistAgeMs: this.#lastRelistAt === undefined ? undefined : now - this.#lastRelistAt,
       listProblem: this.#listProblem,
-      events: { state: this.#events?.state ?? "off", problem: this.#events?.problem },
+      listProblemForMs: this.#listProblemSince === undefined ? undefined : now - this.#listProblemSince,
+      events: {
+        state: this.#events?.state ?? "off",
+        problem: this.#events?.problem,
+        service: this.#events?.service,
+      },
       quarantined: quarantine.list(),
       stuckCalls: this.#calls.underWay().filter(({ ageMs }) => ageMs >= stuckAfterMs),
       unconfirmedExits: Array.from(exits.values(), ({ containerId, enteredAt }) => ({
@@ -306,6 +322,7 @@ export class GenericPLEG implements Component {
     const previousAt = this.#lastRelistAt;
     const startedAt = clock.monotonic();
     this.#lastTriedAt = startedAt;
+    this.#watchOver();
     try {
       const known = (id: string): ReturnType<Reconciler["records"]["item"]> =>
         this.#reconciler.records.item(id);
@@ -319,7 +336,7 @@ export class GenericPLEG implements Component {
       // Last, after the pods' own writes; a pod that is still behind is not meant by it.
       this.#cache.updateTime(startedAt);
       if (this.#listProblem !== undefined) logger.info("the runtime lists again");
-      this.#listProblem = undefined;
+      this.#listProblem = this.#listProblemSince = undefined;
       for (const listed of this.#listedOnce) listed();
       this.#looks.relisted();
       return true;
@@ -328,10 +345,12 @@ export class GenericPLEG implements Component {
       const problem = errorText(err);
       if (this.#listProblem === undefined) logger.warn("cannot list pods", { err });
       this.#listProblem = problem;
+      this.#listProblemSince ??= startedAt;
       return false;
     } finally {
       this.#metrics.relisted(startedAt, previousAt);
-      this.#tellTrouble();
+      if (this.#tellTrouble() === 0 || signal.aborted) this.#watchEnds();
+      else this.#watchOver();
     }
   }
 
@@ -359,14 +378,31 @@ export class GenericPLEG implements Component {
     ]);
   }
 
-  #tellTrouble(): void {
+  /** Gauges grow while something is stuck, also when nobody asks for the health and no relist ends. */
+  #watchOver(): void {
+    const { clock, stuckAfterMs } = this.#options;
+    this.#watch ??= clock.timer(stuckAfterMs, () => {
+      this.#watch = undefined;
+      if (this.#tellTrouble() > 0) this.#watchOver();
+    });
+  }
+
+  #watchEnds(): void {
+    this.#watch?.cancel();
+    this.#watch = undefined;
+  }
+
+  #tellTrouble(): number {
     const { exits, quarantine } = this.#reconciler;
+    const stuckMs = computeStuckMs(this.snapshot());
     this.#metrics.trouble({
+      stuckMs,
       quarantined: quarantine.size,
       unconfirmed: exits.size,
       oldestCallMs: this.#calls.underWay()[0]?.ageMs ?? 0,
       streamUp: this.#events?.state === "listening",
     });
+    return stuckMs;
   }
 
   #makeHints(): EventHints {

@@ -20,8 +20,8 @@ export interface HintConfirmerOptions {
   readonly clock: Clock;
   /** Asks the runtime; true when it agrees or does not know the id. Must not reject. */
   readonly check: (expectation: Expectation) => Promise<boolean>;
-  /** The runtime agrees, or was asked for long enough. */
-  readonly done: (expectation: Expectation, confirmed: boolean) => void;
+  /** The runtime agrees, or was asked for long enough. `since`: when it began to be expected, monotonic. */
+  readonly done: (expectation: Expectation, confirmed: boolean, since: number) => void;
   readonly overflow: () => void;
 }
 
@@ -90,7 +90,7 @@ export class HintConfirmer {
     const waited = clock.monotonic() - pending.since;
     if (current && (confirmed || waited >= PATIENCE_MS[expectation.want])) {
       this.#pending.delete(id);
-      done(expectation, confirmed);
+      done(expectation, confirmed, pending.since);
       return;
     }
     pending.timer = clock.timer(pending.delayMs, () => void this.#ask(pending));

@@ -5,7 +5,9 @@ export type { PlegHealth, PlegSnapshot, UnconfirmedExitSnapshot } from "./generi
 export type { GenericPlegOptions } from "./options.ts";
 export { ContainerDied, ContainerRemoved, ContainerStarted, PodSync } from "./events.ts";
 export type { ContainerDiedData, ContainerEventData } from "./events.ts";
-export type { PlegRuntime, TaskEvent, TaskEventStream } from "./ports.ts";
+export type { EventService, PlegRuntime, TaskEvent, TaskEventStream } from "./ports.ts";
+export { fromContainerEvent, runtimeEvents } from "./runtime-events.ts";
+export type { EventfulRuntime } from "./runtime-events.ts";
 export type { PlegCall, PlegErrorCode } from "./errors.ts";
 export type { EventSourceState } from "./event-source.ts";
 export type { QuarantinedPod } from "./quarantine.ts";

@@ -15,7 +15,7 @@ import type { PlegRuntime, TaskEventStream } from "./ports.ts";
 export interface GenericPlegOptions {
   readonly runtime: PlegRuntime;
   readonly clock: Clock;
-  /** containerd's event service. Without it, relist alone. */
+  /** The runtime's events: `runtimeEvents(runtime)`, or containerd's alone. Without it, relist alone. */
   readonly events?: TaskEventStream;
   /** Only what has these labels is seen: whose pods are ours. Default: everything. */
   readonly labelSelector?: Readonly<Record<string, string>>;

@@ -17,7 +17,9 @@ export class PlegMetrics {
   readonly #runningPods: Gauge;
   readonly #runningContainers: Gauge;
   readonly #eventToCache: Histogram;
+  readonly #listToCache: Histogram;
   readonly #quarantined: Gauge;
+  readonly #oldestCall: Gauge;
   readonly #stuck: Gauge;
   readonly #unconfirmed: Gauge;
   readonly #dropped: { inc(labels: { readonly why: string }): void };
@@ -49,11 +51,23 @@ export class PlegMetrics {
     this.#runningContainers = metrics.gauge("kubelet_running_containers", "Containers by state.");
     this.#eventToCache = metrics.histogram(
       "holdfast_pleg_event_to_cache_seconds",
-      "From an exit event to the cache: entered, and confirmed by the CRI.",
+      "From an event to the cache: an exit entered, and confirmed by the CRI; any other event looked into.",
+      RELIST_BUCKETS,
+    );
+    this.#listToCache = metrics.histogram(
+      "holdfast_pleg_relist_to_cache_seconds",
+      "From the start of a list that showed a pod's change to the cache, by what was listed.",
       RELIST_BUCKETS,
     );
     this.#quarantined = metrics.gauge("holdfast_pleg_quarantined_pods", "Pods whose status cannot be read.");
-    this.#stuck = metrics.gauge("holdfast_pleg_oldest_call_seconds", "Age of the oldest call under way.");
+    this.#oldestCall = metrics.gauge(
+      "holdfast_pleg_oldest_call_seconds",
+      "Age of the oldest call under way.",
+    );
+    this.#stuck = metrics.gauge(
+      "holdfast_pleg_stuck_seconds",
+      "For how long something is stuck: a pod set apart, a call past its time, or the lists. 0 when nothing is.",
+    );
     this.#unconfirmed = metrics.gauge(
       "holdfast_pleg_unconfirmed_exits",
       "Exits that events told of and the CRI does not confirm.",
@@ -78,8 +92,12 @@ export class PlegMetrics {
     this.#lastSeen.set(this.#clock.now() / MS_PER_SECOND - this.#since(at));
   }
 
-  eventToCache(eventAt: number, confirmed: boolean): void {
-    this.#eventToCache.observe(this.#since(eventAt), { step: confirmed ? "confirmed" : "entered" });
+  eventToCache(eventAt: number, step: "entered" | "confirmed" | "looked"): void {
+    this.#eventToCache.observe(this.#since(eventAt), { step });
+  }
+
+  listToCache(startedAt: number, whole: boolean): void {
+    this.#listToCache.observe(this.#since(startedAt), { list: whole ? "all" : "pod" });
   }
 
   hintDropped(why: string): void {
@@ -107,11 +125,13 @@ export class PlegMetrics {
     quarantined: number;
     unconfirmed: number;
     oldestCallMs: number;
+    stuckMs: number;
     streamUp: boolean;
   }): void {
     this.#quarantined.set(facts.quarantined);
     this.#unconfirmed.set(facts.unconfirmed);
-    this.#stuck.set(facts.oldestCallMs / MS_PER_SECOND);
+    this.#oldestCall.set(facts.oldestCallMs / MS_PER_SECOND);
+    this.#stuck.set(facts.stuckMs / MS_PER_SECOND);
     this.#streamUp.set(facts.streamUp ? 1 : 0);
   }
 

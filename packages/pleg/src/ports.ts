@@ -10,7 +10,7 @@ export type PlegRuntime = Pick<
 
 /** What the PLEG reads of a containerd task event. */
 export interface TaskEvent {
-  /** `/tasks/start`, `/tasks/exit`, `/tasks/delete`, `/tasks/oom`; others only mean "look". */
+  /** containerd's `/tasks/start`, `/tasks/exit`, `/tasks/delete`, `/tasks/oom`; the CRI's `cri/started`, `cri/stopped`; others only mean "look". */
   readonly topic: string;
   /** The container, or the sandbox. */
   readonly containerId: string;
@@ -20,10 +20,19 @@ export interface TaskEvent {
   readonly exitStatus?: number | undefined;
   /** Nanoseconds since the epoch. */
   readonly exitedAt?: bigint | undefined;
+  /** Whose it is, when the event says so. */
+  readonly podUid?: string | undefined;
 }
 
+/** Where events come from: containerd's own service, or `GetContainerEvents`. */
+export type EventService = "containerd" | "cri";
+
 /**
- * Subscribes to containerd's task events. `CriClient.containerdEvents` fits. The subscription is made at once; it ends silently on the
- * signal, and with an error when the connection is lost.
+ * Subscribes to the runtime's events. `CriClient.containerdEvents` fits; `runtimeEvents` chooses by what the runtime answers. The subscription is made
+ * at once; it ends silently on the signal, and with an error when the connection is lost. One that has to look for its service tells by `chosen`
+ * which one it subscribed to, each time: what happened before that is lost.
  */
-export type TaskEventStream = (options: { readonly signal: AbortSignal }) => AsyncIterable<TaskEvent>;
+export type TaskEventStream = (options: {
+  readonly signal: AbortSignal;
+  readonly chosen?: (service: EventService) => void;
+}) => AsyncIterable<TaskEvent>;

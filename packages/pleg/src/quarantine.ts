@@ -49,6 +49,10 @@ export class Quarantine {
   has(podUid: string): boolean {
     return this.#pods.has(podUid);
   }
+  /** Since when a pod is here; the oldest is the first that came. Undefined when none is. */
+  get oldestSince(): number | undefined {
+    return this.#pods.values().next().value?.since;
+  }
 
   /** Whether the pod may be looked at now. */
   isDue(podUid: string): boolean {

@@ -22,6 +22,7 @@ import { PodRecords } from "./pod-records.ts";
 import type { ListedItem, ListedPod, PodRecord } from "./pod-records.ts";
 import { Quarantine } from "./quarantine.ts";
 import type { Listing, RuntimeCalls } from "./runtime-calls.ts";
+import { WantedLooks } from "./wanted-looks.ts";
 import { UnconfirmedExits } from "./unconfirmed-exits.ts";
 import type { UnconfirmedExit } from "./unconfirmed-exits.ts";
 
@@ -56,6 +57,7 @@ export class Reconciler {
   readonly quarantine: Quarantine;
   readonly #deps: ReconcilerOptions;
   readonly #marks = new Set<string>();
+  readonly #wanted = new WantedLooks();
   /** Pods that are being inspected, with the newest word that came meanwhile. */
   readonly #busy = new Map<string, { next: Word | undefined }>();
 
@@ -67,6 +69,11 @@ export class Reconciler {
   /** The next look at this pod asks for all its statuses. kubelet: RequestReinspect. */
   mark(podUid: string): void {
     if (this.#marks.size < MAX_MARKS) this.#marks.add(podUid);
+  }
+
+  /** An event of `eventAt` asks for a look that begins from now on: how long that takes is measured. */
+  lookWanted(podUid: string, eventAt: number): void {
+    this.#wanted.add(podUid, eventAt, this.#deps.options.clock.monotonic());
   }
 
   /**
@@ -127,6 +134,7 @@ export class Reconciler {
     ) {
       record.order = listing.order;
       cache.setObservedTime(uid, listing.startedAt);
+      if (this.#wanted.size > 0) this.#tellLatency(uid, listing, false);
       return quiet;
     }
     const known = pod === undefined ? record : this.records.learn(pod, listing.order);
@@ -149,7 +157,7 @@ export class Reconciler {
     const exit = this.exits.enter(containerId, exitCode, finishedAt, this.#deps.options.clock.monotonic());
     if (record === undefined || item === undefined) return undefined;
     this.#deps.cache.amend(record.uid, (status) => this.exits.overlayStatus(status));
-    this.#deps.metrics.eventToCache(exit.enteredAt, false);
+    this.#deps.metrics.eventToCache(exit.enteredAt, "entered");
     // Not in `old` yet: the inspection under way finds the exit when it ends.
     if (before === undefined) return item;
     const dead: ListedItem = { ...before, state: "exited" };
@@ -183,7 +191,7 @@ export class Reconciler {
       else {
         const { status, vanished } = await inspectPod(calls, { pod, cached: cached.status, isDue }, signal);
         const confirmed = this.#confirm(pod, status, vanished);
-        this.#commit(record, pod, status, listing.startedAt, { marked, confirmed });
+        this.#commit(record, pod, status, listing, { marked, confirmed });
       }
     } catch (error) {
       if (marked) this.#marks.add(uid);
@@ -229,7 +237,7 @@ export class Reconciler {
     record: PodRecord,
     pod: ListedPod,
     status: RuntimePodStatus,
-    startedAt: number,
+    listing: Listing,
     why: { readonly marked: boolean; readonly confirmed: readonly UnconfirmedExit[] },
   ): void {
     const { cache, options } = this.#deps;
@@ -237,11 +245,12 @@ export class Reconciler {
     const items = this.exits.overlayItems(pod.items);
     const events = computeEvents(record.old, items);
     cache.setBehind(pod.uid, false);
-    cache.set(pod.uid, this.exits.overlayStatus(status), undefined, startedAt);
+    cache.set(pod.uid, this.exits.overlayStatus(status), undefined, listing.startedAt);
     if (this.quarantine.release(pod.uid)) options.logger.info("pod answers again", { podUid: pod.uid });
     this.records.advance(record, items);
     const causes = why.confirmed.flatMap(({ diedSeq }) => (diedSeq === undefined ? [] : [diedSeq]));
     for (const event of events) this.#publish(record, event, status, causes);
+    this.#tellLatency(pod.uid, listing, events.length > 0);
     if (events.length === 0 && (why.marked || why.confirmed.length > 0))
       options.publish.publish(PodSync, {}, { subject: subjectOf(record), causes });
     for (const item of pod.items) if (this.exits.get(item.id) !== undefined) this.#deps.onExitEntered(item);
@@ -268,7 +277,16 @@ export class Reconciler {
     }
     cache.setAbsent(uid, listing.startedAt);
     if (record !== undefined) for (const event of events) this.#publish(record, event, last, []);
+    this.#tellLatency(uid, listing, record !== undefined && events.length > 0);
     return countNews(events);
+  }
+
+  /** How late the cache is: behind the list that showed a change, and behind the event that asked for the look. */
+  #tellLatency(uid: string, listing: Listing, changed: boolean): void {
+    const { metrics } = this.#deps;
+    if (changed) metrics.listToCache(listing.startedAt, listing.whole);
+    const eventAt = this.#wanted.served(uid, listing.startedAt);
+    if (eventAt !== undefined) metrics.eventToCache(eventAt, "looked");
   }
 
   #confirms(pod: ListedPod): boolean {
@@ -298,7 +316,7 @@ export class Reconciler {
   #confirmed(id: string): UnconfirmedExit | undefined {
     const exit = this.exits.confirm(id);
     if (exit === undefined) return undefined;
-    this.#deps.metrics.eventToCache(exit.enteredAt, true);
+    this.#deps.metrics.eventToCache(exit.enteredAt, "confirmed");
     this.#deps.onExitConfirmed(id);
     return exit;
   }

@@ -29,6 +29,8 @@ export interface Listing {
   readonly startedAt: number;
   /** Grows with each listing begun: tells which of two is newer where the time is the same. */
   readonly order: number;
+  /** Whether all pods were asked for. */
+  readonly whole: boolean;
   readonly pods: ReadonlyMap<string, ListedPod>;
 }
 
@@ -74,7 +76,8 @@ export class RuntimeCalls {
           runtime.listContainers({ filter }, options),
         ),
       ]);
-      return { startedAt, order, pods: groupByPod(sandboxes.items, containers.containers, known) };
+      const pods = groupByPod(sandboxes.items, containers.containers, known);
+      return { startedAt, order, whole: podUid === undefined, pods };
     } catch (error) {
       link.abort(error);
       throw error;
