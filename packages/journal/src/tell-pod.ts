@@ -46,7 +46,9 @@ export function tellPod({ pod, container, terminations, events }: PodHistory): S
   const about = `pod ${pod}${container === undefined ? "" : `, container ${container}`}`;
   const now = waitingChapters(events);
   const ends = terminations.map((row) => endChapter(row, events));
-  const chapters = [...now, ...ends, ...childChapters(events)].toSorted((a, b) => b.seq - a.seq);
+  const chapters = [...now, ...ends, ...childChapters(events, terminations)].toSorted(
+    (a, b) => b.seq - a.seq,
+  );
   return { about, headline: headline(terminations, now), chapters };
 }
 
@@ -135,11 +137,20 @@ function waitingChapters(events: readonly JournalEvent[]): readonly Chapter[] {
 }
 
 /** A container may lose a process and go on: nothing ended, and still something is wrong. */
-function childChapters(events: readonly JournalEvent[]): readonly Chapter[] {
+function childChapters(
+  events: readonly JournalEvent[],
+  terminations: readonly Termination[],
+): readonly Chapter[] {
+  const ended = new Set(terminations.map(({ containerId }) => containerId));
   const chapters: Chapter[] = [];
   for (const { at, data, seq, subject, type } of events) {
-    if (!type.startsWith("oom/") || !isRecord(data) || data["mainProcess"] !== false) continue;
-    if (subject.containerId === undefined || chapters.length === MAX_TOLD) continue;
+    if (!type.startsWith("oom/") || !isRecord(data) || chapters.length === MAX_TOLD) continue;
+    if (subject.containerId === undefined) continue;
+    // Where nobody knows whether it was the main process, a container that did not end has lost another one.
+    if (
+      !(data["mainProcess"] === undefined ? !ended.has(subject.containerId) : data["mainProcess"] === false)
+    )
+      continue;
     const { limitBytes, memoryBytes, pid, process, scope } = data;
     const where = scope === "node" ? "because the machine was out of memory" : "at a memory limit";
     chapters.push({

@@ -260,12 +260,17 @@ test("a process that the kernel killed inside a container that goes on is told, 
       event("oom/ContainerOOM", 4, about, { ...killed, mainProcess: true }),
       event("oom/ContainerOOM", 3, about, killed),
       event("oom/SystemOOM", 2, {}, killed),
+      event("oom/ContainerOOM", 1, { ...about, containerId: "other" }, { process: "unknown" }),
     ],
   });
   expect(story?.chapters.map(({ title, lines }) => [title, ...lines])).toEqual([
     [
       "a process of web was killed by the kernel at a memory limit; the container goes on",
       "worker (pid 7) held 26.0 MiB; the limit is 24.0 MiB",
+    ],
+    [
+      "a process of web was killed by the kernel at a memory limit; the container goes on",
+      "unknown (pid unknown)",
     ],
   ]);
 });

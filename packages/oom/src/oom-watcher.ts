@@ -227,7 +227,7 @@ export class OomWatcher implements Component {
     if (this.#link === undefined) return;
     const isOurs = facts !== undefined && (owner?.podUid === undefined || owner.podUid === facts.podUid);
     const entry = containerId === undefined ? undefined : this.#memory.peek(containerId);
-    const data = describeKill(fact, entry?.pid ?? facts?.pid, killedAt);
+    const data = describeKill(fact, this.#mainPidOf(entry, facts), killedAt);
     const causes: number[] = [];
     if (isSystemOom(fact)) {
       this.#metrics.system.inc();
@@ -262,8 +262,14 @@ export class OomWatcher implements Component {
     };
   }
 
+  /** Undefined where the log's pids cannot be compared with the runtime's. */
+  #mainPidOf(entry: RememberedContainer | undefined, facts: OomContainer | undefined): number | undefined {
+    return this.#options.device.foreignPids === true ? undefined : (entry?.pid ?? facts?.pid);
+  }
+
   /** A kill without a cgroup: old kernels' machine OOMs, and reports that the rate limit cut. The victim may be a known main process. */
   #containerOfPid(fact: OomFact): string | undefined {
+    if (this.#options.device.foreignPids === true) return undefined;
     return this.#memory.byPid(fact.pid, this.#options.clock.monotonic() - PID_FRESH_MS);
   }
 

@@ -19,6 +19,8 @@ export interface KmsgHandle {
 export interface KmsgDevice {
   /** Opens at the oldest record that the kernel still has. Throws when it is missing or forbidden. */
   open(): KmsgHandle;
+  /** The log's pids are not ours: this process lives in a pid namespace, and so, as far as it can tell, does the runtime. Default false. */
+  readonly foreignPids?: boolean;
   /** The kernel's own clock, in milliseconds since boot: what the records' timestamps count. */
   uptimeMs(): number;
 }

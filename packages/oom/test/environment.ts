@@ -18,6 +18,7 @@ export class ScriptedKmsg implements KmsgDevice {
   opened = 0;
   closed = 0;
   reads = 0;
+  foreignPids = false;
 
   uptimeMs(): number {
     return 100_000;

@@ -42,6 +42,18 @@ test("a child that was killed while the main process lives is told as one", asyn
   expect(env.events("oom/")).toMatchObject([{ data: { mainProcess: false, process: "worker", pid: 4242 } }]);
 });
 
+test("where the log's pids are not the runtime's nothing is said of main processes, and the container is known all the same", async () => {
+  await using env = new OomEnvironment();
+  env.kmsg.foreignPids = true;
+  env.add(ID_A, { pid: 28_438 });
+  await env.watcher.start();
+  env.kmsg.append(recordsOf("linux-3.10-memcg"));
+  await env.watcher.drain();
+  const [kill] = env.events("oom/");
+  expect(kill).toMatchObject({ type: "oom/ContainerOOM", subject: { containerId: ID_A } });
+  expect(kill?.data).not.toHaveProperty("mainProcess");
+});
+
 test("who the main process is comes from containerd's start event, and without it nothing is claimed", async () => {
   await using env = new OomEnvironment();
   env.add(ID_A);

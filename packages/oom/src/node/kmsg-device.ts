@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { closeSync, constants, openSync, readSync } from "node:fs";
+import { closeSync, constants, openSync, readlinkSync, readSync } from "node:fs";
 import process from "node:process";
 import type { KmsgDevice, KmsgHandle, KmsgRead } from "../ports.ts";
 
@@ -12,9 +12,11 @@ const BUFFER_BYTES = 8192;
 /** /dev/kmsg without waiting: O_NONBLOCK, read on the calling thread, about 3 microseconds a record. */
 export class NodeKmsgDevice implements KmsgDevice {
   readonly #path: string;
+  readonly foreignPids: boolean;
 
   constructor(path = "/dev/kmsg") {
     this.#path = path;
+    this.foreignPids = !isInFirstPidNamespace();
   }
 
   open(): KmsgHandle {
@@ -39,5 +41,16 @@ export class NodeKmsgDevice implements KmsgDevice {
   /** CLOCK_MONOTONIC: what the records' timestamps count, too. */
   uptimeMs(): number {
     return Number(process.hrtime.bigint() / 1000n) / 1000;
+  }
+}
+
+/** The inode of the first pid namespace is fixed in the kernel's ABI: PROC_PID_INIT_INO. */
+const FIRST_PID_NAMESPACE = "pid:[4026531836]";
+
+function isInFirstPidNamespace(): boolean {
+  try {
+    return readlinkSync("/proc/self/ns/pid") === FIRST_PID_NAMESPACE;
+  } catch {
+    return true; // without /proc nobody knows better
   }
 }
