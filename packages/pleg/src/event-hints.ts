@@ -40,7 +40,8 @@ const NS_PER_MS = 1_000_000n;
 export class EventHints {
   readonly #deps: EventHintsOptions;
   readonly #confirmer: HintConfirmer;
-  readonly #soon = new Set<string>();
+  /** Pods to look at in a moment, each with its first event's time. More than can wait for a look: one list of everything instead. */
+  #soon: Map<string, number> | "all" = new Map();
   #soonTimer: Timer | undefined;
   readonly #unknown = new Set<string>();
   #unknownTimer: Timer | undefined;
@@ -113,25 +114,34 @@ export class EventHints {
     this.#unknown.clear();
     this.#soonTimer?.cancel();
     this.#soonTimer = undefined;
-    this.#soon.clear();
+    this.#soon = new Map();
   }
 
   #lookSoon(podUid: string): void {
-    const { look, options, reconciler, relistSoon } = this.#deps;
-    if (this.#soon.size >= options.lookQueueCapacity && !this.#soon.has(podUid)) {
+    const { options } = this.#deps;
+    const eventAt = options.clock.monotonic();
+    if (this.#soon !== "all" && !this.#soon.has(podUid)) {
+      if (this.#soon.size >= options.lookQueueCapacity) this.#soon = "all";
+      else this.#soon.set(podUid, eventAt);
+    }
+    this.#soonTimer ??= options.clock.timer(SOON_MS, () => {
+      this.#soonTimer = undefined;
+      this.#lookNow();
+    });
+  }
+
+  #lookNow(): void {
+    const { look, reconciler, relistSoon } = this.#deps;
+    const soon = this.#soon;
+    this.#soon = new Map();
+    if (soon === "all") {
       relistSoon("hints");
       return;
     }
-    this.#soon.add(podUid);
-    const eventAt = options.clock.monotonic();
-    this.#soonTimer ??= options.clock.timer(SOON_MS, () => {
-      this.#soonTimer = undefined;
-      for (const uid of this.#soon) {
-        reconciler.lookWanted(uid, eventAt);
-        look(uid);
-      }
-      this.#soon.clear();
-    });
+    for (const [uid, eventAt] of soon) {
+      reconciler.lookWanted(uid, eventAt);
+      look(uid);
+    }
   }
 
   #exit(item: ListedItem | undefined, containerId: string, exitCode: number, exitedAt: bigint): void {

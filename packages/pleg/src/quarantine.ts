@@ -17,7 +17,7 @@ export interface QuarantinedPod {
   /** Which call, on what, for how long. */
   readonly error: string;
   readonly failures: number;
-  /** Milliseconds since the first failure. */
+  /** Milliseconds since the first look that failed began. */
   readonly forMs: number;
   /** Milliseconds to the next try; 0 while it is made. */
   readonly retryInMs: number;
@@ -49,10 +49,6 @@ export class Quarantine {
   has(podUid: string): boolean {
     return this.#pods.has(podUid);
   }
-  /** Since when a pod is here; the oldest is the first that came. Undefined when none is. */
-  get oldestSince(): number | undefined {
-    return this.#pods.values().next().value?.since;
-  }
 
   /** Whether the pod may be looked at now. */
   isDue(podUid: string): boolean {
@@ -60,13 +56,13 @@ export class Quarantine {
     return entry === undefined || this.#clock.monotonic() >= entry.retryAt;
   }
 
-  /** A look failed: the next one comes after 1 s, doubling, up to 60 s. */
-  failed(podUid: string, error: string): void {
+  /** A look that began at `beganAt` failed: the next one comes after 1 s, doubling, up to 60 s. */
+  failed(podUid: string, error: string, beganAt: number): void {
     const now = this.#clock.monotonic();
     const entry = this.#pods.get(podUid) ?? {
       error,
       failures: 0,
-      since: now,
+      since: beganAt,
       failedAt: now,
       retryAt: now,
       timer: undefined,

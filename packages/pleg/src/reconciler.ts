@@ -261,7 +261,7 @@ export class Reconciler {
     const failure = error instanceof Error ? error : new Error(String(error));
     if (!this.quarantine.has(uid))
       options.logger.warn("pod is set apart: its status cannot be read", { podUid: uid, err: failure });
-    this.quarantine.failed(uid, errorText(failure));
+    this.quarantine.failed(uid, errorText(failure), startedAt);
     cache.set(uid, cache.get(uid).status, failure, startedAt);
   }
 

@@ -183,3 +183,46 @@ test("a list that lacks what still runs is not believed: the pod is set apart un
   await env.clock.advance(2000);
   expect(env.published()).toEqual(["ContainerDied c-5", "ContainerRemoved c-5"]);
 });
+
+test("a gauge grows while something is stuck, also between tries, and is 0 after it", async () => {
+  await using env = await hundred();
+  const stuck = (): number => env.metrics.value("holdfast_pleg_stuck_seconds") ?? -1;
+  expect(stuck()).toBe(0);
+  env.runtime.fault = (method, { containerId }) =>
+    method === "containerStatus" && containerId === "c-7" ? "hang" : undefined;
+  env.runtime.container("p7", "c-7", "exited");
+  const seen: number[] = [];
+  for (let at = 0; at < 20; at++) {
+    await env.clock.advance(5000);
+    seen.push(stuck());
+  }
+  expect(seen).toEqual(seen.toSorted((a, b) => a - b));
+  expect(seen.at(-1)).toBeGreaterThan(80);
+  env.runtime.fault = () => undefined;
+  await env.clock.advance(70_000);
+  expect(stuck()).toBe(0);
+});
+
+test("the gauge grows while the lists themselves hang, though nobody asks and no relist ends", async () => {
+  await using env = await hundred();
+  env.runtime.fault = () => "hang";
+  await env.clock.advance(60_000);
+  expect(env.metrics.value("holdfast_pleg_stuck_seconds")).toBeGreaterThan(50);
+  await env.clock.advance(300_000);
+  expect(env.metrics.value("holdfast_pleg_stuck_seconds")).toBeGreaterThan(300);
+  expect(env.pleg.snapshot().listProblemForMs).toBeGreaterThan(300_000);
+});
+
+test("what is stuck is told in full: call, pod, container, since when, and the last good round", async () => {
+  await using env = await hundred();
+  env.runtime.fault = (method, { containerId }) =>
+    method === "containerStatus" && containerId === "c-7" ? "hang" : undefined;
+  env.runtime.container("p7", "c-7", "exited");
+  await env.clock.advance(5000);
+  const { lastRelistAgeMs, stuckCalls } = env.pleg.snapshot();
+  expect(stuckCalls).toMatchObject([
+    { method: "ContainerStatus", podUid: "p7", container: "c", id: "c-7", ageMs: expect.any(Number) },
+  ]);
+  expect(stuckCalls[0]?.ageMs).toBeGreaterThan(3000);
+  expect(lastRelistAgeMs).toBeLessThan(2100);
+});

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { HoldfastError } from "@holdfast/core/errors";
+import { seededRandom } from "@holdfast/core/random";
 import { expect, test } from "vitest";
 import { Environment } from "./environment.ts";
 
@@ -198,4 +199,59 @@ test("the wall clock steps by an hour either way and nothing notices", async () 
   await env.clock.advance(20_000);
   expect(env.pleg.health()).toEqual({ failures: [], warnings: [] });
   expect(env.published()).toEqual(["ContainerDied c-0", "PodSync p0"]);
+});
+
+test("both latencies are measured: event to cache, and list to cache", async () => {
+  await using env = await started(2);
+  const late = (name: string, labels: Record<string, string>): number | undefined =>
+    env.metrics.value(`holdfast_pleg_${name}_seconds`, labels);
+  const before = late("relist_to_cache", { list: "pod" }) ?? 0;
+  env.runtime.container("p0", "d-0", "running");
+  env.events.emit({ topic: "cri/started", containerId: "d-0", id: "d-0", podUid: "p0" });
+  await env.clock.advance(50);
+  expect(late("event_to_cache", { step: "looked" })).toBe(1);
+  expect(late("relist_to_cache", { list: "pod" })).toBe(before + 1);
+
+  env.runtime.container("p1", "c-1", "exited");
+  env.events.exit("c-1", 0);
+  await env.clock.advance(50);
+  expect(late("event_to_cache", { step: "entered" })).toBe(1);
+  expect(late("event_to_cache", { step: "confirmed" })).toBe(1);
+
+  const all = late("relist_to_cache", { list: "all" }) ?? 0;
+  env.runtime.container("p0", "c-0", "exited");
+  await env.relist();
+  expect(late("relist_to_cache", { list: "all" })).toBe(all + 1);
+  // What changes nothing is no figure.
+  await env.relist();
+  expect(late("relist_to_cache", { list: "all" })).toBe(all + 1);
+});
+
+test("a hint for a pod that changes nothing is looked into once, and measured", async () => {
+  await using env = await started(1);
+  for (let time = 0; time < 5; time++)
+    env.events.emit({ topic: "/tasks/oom", containerId: "c-0", id: "c-0" });
+  await env.clock.advance(100);
+  expect(env.runtime.count("listContainers")).toBe(1);
+  expect(env.metrics.value("holdfast_pleg_event_to_cache_seconds", { step: "looked" })).toBe(1);
+});
+
+test("subscriptions that fail come at most 3 s apart, and not all at the same pace", async () => {
+  const paces: number[] = [];
+  for (const seed of [1, 2, 3, 4]) {
+    await using env = new Environment({ withEvents: true, random: seededRandom(seed) });
+    await env.pleg.start();
+    const at: number[] = [];
+    for (let ms = 0; ms < 30_000; ms += 10) {
+      const before = env.events.subscriptions;
+      env.events.fail(new Error("connection refused"));
+      await env.clock.advance(10);
+      if (env.events.subscriptions > before) at.push(env.clock.monotonic());
+    }
+    const gaps = at.slice(1).map((time, index) => time - (at[index] ?? 0));
+    expect(Math.max(...gaps)).toBeLessThanOrEqual(3010);
+    expect(at.length).toBeLessThan(20);
+    paces.push(gaps.at(-1) ?? 0);
+  }
+  expect(new Set(paces).size).toBeGreaterThan(1);
 });
