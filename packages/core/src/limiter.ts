@@ -13,15 +13,14 @@ export interface LimiterOptions {
 
 interface Waiter {
   readonly priority: number;
-  readonly order: number;
   readonly grant: () => void;
 }
 
 /** Bounds how many tasks are under way; who waits is served by priority (smaller first), then in order of arrival. */
 export class Limiter {
   readonly #options: LimiterOptions;
+  /** In the order in which they are served. */
   readonly #waiting: Waiter[] = [];
-  #order = 0;
   #held = 0;
 
   constructor(options: LimiterOptions) {
@@ -67,7 +66,6 @@ export class Limiter {
     return new Promise((resolve, reject) => {
       const waiter: Waiter = {
         priority,
-        order: this.#order++,
         grant: () => {
           signal?.removeEventListener("abort", onAbort);
           this.#held += 1;
@@ -79,24 +77,14 @@ export class Limiter {
         reject(signal?.reason as Error);
       };
       signal?.addEventListener("abort", onAbort, { once: true });
-      this.#waiting.push(waiter);
+      // In its place at once, from the end: of thousands that wait nearly all have the same priority, and none is looked at again.
+      let at = this.#waiting.length;
+      while (at > 0 && (this.#waiting[at - 1]?.priority ?? priority) > priority) at--;
+      this.#waiting.splice(at, 0, waiter);
     });
   }
 
   #grantNext(): void {
-    if (this.#held >= this.#options.limit) return;
-    let best = 0;
-    for (let index = 1; index < this.#waiting.length; index++) {
-      const candidate = this.#waiting[index];
-      const current = this.#waiting[best];
-      if (
-        candidate &&
-        current &&
-        (candidate.priority < current.priority ||
-          (candidate.priority === current.priority && candidate.order < current.order))
-      )
-        best = index;
-    }
-    this.#waiting.splice(best, 1)[0]?.grant();
+    if (this.#held < this.#options.limit) this.#waiting.shift()?.grant();
   }
 }

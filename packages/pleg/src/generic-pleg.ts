@@ -160,7 +160,7 @@ export class GenericPLEG implements Component {
     this.#watchEnds();
     this.#life.abort(stoppedError());
     this.#hints.stop();
-    this.#reconciler.stop();
+    this.#reconciler.stop(stoppedError());
     this.#cache.rejectAll(stoppedError());
     if (running === undefined) return;
     try {

@@ -10,6 +10,7 @@
  */
 import { errorText, HoldfastError } from "@holdfast/core/errors";
 import { linkSignal } from "@holdfast/core/lifecycle";
+import type { LinkedSignal } from "@holdfast/core/lifecycle";
 import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
 import { computeEvents } from "./compute-events.ts";
 import type { LifecycleEvent } from "./compute-events.ts";
@@ -58,6 +59,8 @@ export class Reconciler {
   readonly #deps: ReconcilerOptions;
   readonly #marks = new Set<string>();
   readonly #wanted = new WantedLooks();
+  /** Of the inspections under way. Not linked to the one long-lived signal: adding the n-th listener to a signal walks over all others. */
+  readonly #inspections = new Set<LinkedSignal>();
   /** Pods that are being inspected, with the newest word that came meanwhile. */
   readonly #busy = new Map<string, { next: Word | undefined }>();
 
@@ -166,17 +169,21 @@ export class Reconciler {
     return item;
   }
 
-  stop(): void {
+  stop(reason: Error): void {
     this.quarantine.stop();
+    for (const inspection of this.#inspections) inspection.abort(reason);
   }
 
   async #carryThrough(
     record: PodRecord,
     word: Word & { readonly missing: readonly ListedItem[] },
     slot: { next: Word | undefined },
-    signal: AbortSignal,
+    parent: AbortSignal,
   ): Promise<void> {
     const { uid, pod, listing, missing } = word;
+    const link = linkSignal();
+    const { signal } = link;
+    this.#inspections.add(link);
     const { cache, calls } = this.#deps;
     const marked = this.#marks.delete(uid);
     const all = marked || this.quarantine.has(uid);
@@ -198,9 +205,10 @@ export class Reconciler {
       if (!signal.aborted) this.#failed(uid, listing.startedAt, error);
     } finally {
       this.#busy.delete(uid);
+      this.#inspections.delete(link);
     }
     if (slot.next !== undefined && !signal.aborted) {
-      const again = this.apply(slot.next, signal);
+      const again = this.apply(slot.next, parent);
       await again.inspection;
     }
   }

@@ -16,7 +16,7 @@ interface ReinspectCase {
   readonly inspections: number;
   readonly published: readonly string[];
   /** What a second relist, on which nothing fails, does. */
-  readonly then: readonly string[];
+  readonly afterwards: readonly string[];
 }
 
 // kubelet: TestReinspect
@@ -28,7 +28,7 @@ test.each<ReinspectCase>([
     fails: false,
     inspections: 1,
     published: ["PodSync p1"],
-    then: [],
+    afterwards: [],
   },
   {
     name: "RequestReinspect a pod not previously listed, failure",
@@ -37,7 +37,7 @@ test.each<ReinspectCase>([
     fails: true,
     inspections: 1,
     published: [],
-    then: ["PodSync p1"],
+    afterwards: ["PodSync p1"],
   },
   {
     name: "RequestReinspect a pod already listed for reinspection, success",
@@ -46,7 +46,7 @@ test.each<ReinspectCase>([
     fails: false,
     inspections: 1,
     published: ["PodSync p1"],
-    then: [],
+    afterwards: [],
   },
   {
     name: "RequestReinspect a pod already listed for reinspection, failure",
@@ -55,7 +55,7 @@ test.each<ReinspectCase>([
     fails: true,
     inspections: 1,
     published: [],
-    then: ["PodSync p1"],
+    afterwards: ["PodSync p1"],
   },
   {
     name: "Don't request reinspection, pod not listed for it",
@@ -64,7 +64,7 @@ test.each<ReinspectCase>([
     fails: false,
     inspections: 0,
     published: [],
-    then: [],
+    afterwards: [],
   },
   {
     name: "Don't request reinspection, but already listed",
@@ -73,9 +73,9 @@ test.each<ReinspectCase>([
     fails: false,
     inspections: 1,
     published: ["PodSync p1"],
-    then: [],
+    afterwards: [],
   },
-])("TestReinspect: $name", async ({ marked, request, fails, inspections, published, then }) => {
+])("TestReinspect: $name", async ({ marked, request, fails, inspections, published, afterwards }) => {
   await using env = new Environment();
   env.runtime.container("p1", "c1");
   await env.relist();
@@ -90,7 +90,7 @@ test.each<ReinspectCase>([
   env.runtime.fault = () => undefined;
   await env.clock.advance(1000);
   await env.relist();
-  expect(env.published()).toEqual(then);
+  expect(env.published()).toEqual(afterwards);
 });
 
 // kubelet: TestWorkerLoop

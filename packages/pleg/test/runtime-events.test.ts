@@ -38,7 +38,8 @@ class Stream<Event> {
 
   async *#read(signal: AbortSignal | undefined): AsyncGenerator<Event> {
     try {
-      while (signal?.aborted !== true) {
+      for (;;) {
+        if (signal?.aborted === true) return;
         if (this.failure !== undefined) throw this.failure;
         const event = this.#queue.shift();
         if (event !== undefined) yield event;
