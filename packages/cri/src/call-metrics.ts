@@ -13,6 +13,8 @@ export interface CallMetrics {
   started(operation: string): void;
   /** `failed` is false also for a call that its own caller gave up. */
   ended(operation: string, seconds: number, failed: boolean): void;
+  /** A half-open connection was replaced. */
+  replaced(): void;
 }
 
 export function createCallMetrics(metrics: Metrics): CallMetrics {
@@ -33,6 +35,10 @@ export function createCallMetrics(metrics: Metrics): CallMetrics {
     "holdfast_runtime_operations_in_flight",
     "Runtime operations that were started and have not ended, by operation type.",
   );
+  const replaced = metrics.counter(
+    "holdfast_runtime_connections_replaced_total",
+    "Connections to the runtime that were half-open.",
+  );
   const running = new Map<string, number>();
   const change = (operation: string, by: number): void => {
     const count = (running.get(operation) ?? 0) + by;
@@ -49,5 +55,6 @@ export function createCallMetrics(metrics: Metrics): CallMetrics {
       duration.observe(seconds, { operation_type: operation });
       if (failed) errors.inc({ operation_type: operation });
     },
+    replaced: () => replaced.inc(),
   };
 }

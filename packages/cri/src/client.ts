@@ -4,6 +4,7 @@
 // Owns its connections and the table of interned strings. Keeps no state about containers: a crash or a close loses calls only.
 
 import { createCallMetrics } from "./call-metrics.ts";
+import { Ceiling } from "./ceiling.ts";
 import { Connection } from "./connection.ts";
 import type { CriCallInFlight } from "./connection.ts";
 import { subscribeMethod, TASK_FILTERS } from "./containerd-events.ts";
@@ -11,7 +12,7 @@ import type { ContainerdTaskEvent } from "./containerd-events.ts";
 import { removingLeftTasks } from "./left-tasks.ts";
 import { createImageService } from "./image-service.ts";
 import { StringTable } from "./interning-reader.ts";
-import { withStreamedLists } from "./streamed-lists.ts";
+import { withStreamedImages, withStreamedLists } from "./streamed-lists.ts";
 import { resolveOptions } from "./options.ts";
 import type { CriClientOptions } from "./options.ts";
 import { createRuntimeService } from "./runtime-service.ts";
@@ -45,11 +46,12 @@ export function createCriClient(options: CriClientOptions): CriClient {
   const resolved = resolveOptions(options);
   const { endpoint, imageEndpoint, logger } = resolved;
   const metrics = createCallMetrics(resolved.metrics);
-  const connection = new Connection({ ...resolved, metrics });
+  const ceiling = new Ceiling(resolved);
+  const connection = new Connection({ ...resolved, metrics, ceiling });
   const images =
     imageEndpoint === endpoint
       ? connection
-      : new Connection({ ...resolved, endpoint: imageEndpoint, metrics });
+      : new Connection({ ...resolved, endpoint: imageEndpoint, metrics, ceiling });
   const intern = resolved.internedStrings === 0 ? undefined : new StringTable(resolved.internedStrings);
   const subscribe = subscribeMethod();
   const close = (): Promise<void> => {
@@ -59,8 +61,11 @@ export function createCriClient(options: CriClientOptions): CriClient {
   };
   logger.debug("cri client made", { endpoint, imageEndpoint });
   return {
-    ...withStreamedLists(removingLeftTasks(createRuntimeService(connection, intern), connection, logger)),
-    ...createImageService(images, intern),
+    ...withStreamedLists(
+      removingLeftTasks(createRuntimeService(connection, intern), connection, logger),
+      connection,
+    ),
+    ...withStreamedImages(createImageService(images, intern), images),
     endpoint,
     containerdEvents({ signal, filters = TASK_FILTERS } = {}) {
       return connection.stream(subscribe, { filters: [...filters] }, { signal });

@@ -5,28 +5,38 @@
 // timer and no listener of it is left. gRPC's own deadline stands a little behind ours, should the Clock fail.
 // A crash loses the calls: what they did to the runtime is found by listing it.
 
-import { Client, credentials, Metadata } from "@grpc/grpc-js";
-import type { ChannelOptions, ServiceError } from "@grpc/grpc-js";
+import { Metadata } from "@grpc/grpc-js";
+import type { ServiceError } from "@grpc/grpc-js";
 import type { Clock, Timer } from "@holdfast/core/clock";
 import type { Logger } from "@holdfast/core/log";
+import type { Random } from "@holdfast/core/random";
 
 import type { CallMetrics } from "./call-metrics.ts";
+import type { Ceiling } from "./ceiling.ts";
+import { asIs, backstop, Channel } from "./channel.ts";
 import { clampDeadline } from "./deadlines.ts";
 import type { CriDeadlines } from "./deadlines.ts";
-import { badRequestError, closedError, deadlineError, fromServiceError, garbageError } from "./errors.ts";
-import type { CriCallInfo, CriError } from "./errors.ts";
+import {
+  badRequestError,
+  closedError,
+  deadlineError,
+  fromServiceError,
+  garbageError,
+  halfOpenError,
+  isConnectionLost,
+  reconnectingError,
+} from "./errors.ts";
+import type { CriCallInfo, CriError, CriErrorCode } from "./errors.ts";
 import type { DeepPartial } from "./gen/runtime/v1/config.ts";
+import { Keepalive } from "./keepalive.ts";
 import type { Method } from "./method.ts";
+import { ReconnectGate } from "./reconnect-gate.ts";
 import { MessageStream } from "./message-stream.ts";
 import type { CriCallOptions } from "./services.ts";
 
-/** How far gRPC's own deadline stands behind ours. */
-const BACKSTOP_MS = 5000;
 const MS_PER_SECOND = 1000;
-const FIRST_RECONNECT_MS = 100;
-/** From this share of the largest message on an answer is warned about, and not again for a minute. */
-const CEILING_SHARE = 0.75;
-const CEILING_WARNING_MS = 60_000;
+/** What grpc-js says when nothing came: they are no sign of life. */
+const OUR_OWN: ReadonlySet<CriErrorCode> = new Set(["CRI_ABORTED", "CRI_DEADLINE"]);
 
 /** A call that has been made and has not settled. */
 export interface CriCallInFlight {
@@ -44,7 +54,12 @@ export interface ConnectionOptions {
   readonly deadlines: CriDeadlines;
   readonly maxMessageBytes: number;
   readonly maxReconnectMs: number;
+  readonly keepaliveMs: number;
   readonly logger: Logger;
+  readonly random: Random;
+  readonly ceiling: Ceiling;
+  /** For tests: how a channel is made. */
+  readonly connect?: () => Channel;
 }
 
 interface InFlight {
@@ -58,14 +73,31 @@ interface InFlight {
 /** See the top of the file. */
 export class Connection {
   readonly #options: ConnectionOptions;
-  readonly #client: Client;
+  readonly #gate: ReconnectGate;
+  readonly #keepalive: Keepalive<Channel>;
   readonly #inFlight = new Set<InFlight>();
+  #channel: Channel;
   #closed = false;
-  #warnedAt = Number.NEGATIVE_INFINITY;
+  #generation = 0;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
-    this.#client = new Client(options.endpoint, credentials.createInsecure(), channelOptions(options));
+    const { clock, keepaliveMs, maxReconnectMs, random } = options;
+    const connect = options.connect ?? ((): Channel => new Channel(options));
+    this.#channel = connect();
+    this.#gate = new ReconnectGate(clock, maxReconnectMs, random);
+    this.#keepalive = new Keepalive({
+      clock,
+      periodMs: keepaliveMs,
+      current: () => this.#channel,
+      connect,
+      replace: (fresh) => this.#replace(fresh),
+    });
+  }
+
+  /** Another number each time that the connection may have become one to another runtime. */
+  get generation(): number {
+    return this.#generation;
   }
 
   unary<Request, Response>(
@@ -76,7 +108,8 @@ export class Connection {
     const { signal } = options;
     if (signal?.aborted) return Promise.reject(signal.reason as Error);
     const info = this.#info(method, request, options);
-    if (this.#closed) return Promise.reject(closedError(info, false));
+    const refusal = this.#refusal(info);
+    if (refusal !== undefined) return Promise.reject(refusal);
     return new Promise<Response>((resolve, reject) => {
       const bytes = encode(method, request, info);
       const call: InFlight = {
@@ -98,7 +131,7 @@ export class Connection {
       };
       this.#started(call);
       const timer = this.#options.clock.timer(info.deadlineMs, () => call.abandon(deadlineError(info), true));
-      const grpcCall = this.#client.makeUnaryRequest<Buffer, Buffer>(
+      const grpcCall = this.#channel.client.makeUnaryRequest<Buffer, Buffer>(
         method.path,
         asIs,
         asIs,
@@ -110,7 +143,8 @@ export class Connection {
             if (settle(true)) reject(this.#translate(error, info));
             return;
           }
-          this.#warnOfCeiling(answer.length, info);
+          this.#heard();
+          this.#options.ceiling.seen(answer.length, info.method, method.operation);
           try {
             const decoded = method.decode(answer) as Response;
             if (settle(false)) resolve(decoded);
@@ -123,23 +157,6 @@ export class Connection {
     });
   }
 
-  /** Said before it is too late: one more container, and the list cannot be had at all. */
-  #warnOfCeiling(bytes: number, { method }: CriCallInfo): void {
-    const { clock, logger, maxMessageBytes } = this.#options;
-    if (bytes <= CEILING_SHARE * maxMessageBytes) return;
-    const now = clock.monotonic();
-    if (now - this.#warnedAt < CEILING_WARNING_MS) return;
-    this.#warnedAt = now;
-    logger.warn(
-      "an answer of the runtime nears the largest message: remove dead containers, or raise maxMessageBytes",
-      {
-        method,
-        bytes,
-        maxMessageBytes,
-      },
-    );
-  }
-
   stream<Request, Response>(
     method: Method<Request, Response>,
     request: DeepPartial<Request>,
@@ -147,7 +164,8 @@ export class Connection {
   ): AsyncIterableIterator<Response> {
     const { signal } = options;
     const info = this.#info(method, request, options);
-    if (this.#closed) return new MessageStream<Response>({ failure: closedError(info, false) });
+    const refusal = this.#refusal(info);
+    if (refusal !== undefined) return new MessageStream<Response>({ failure: refusal });
     if (signal?.aborted) return new MessageStream<Response>({});
     let bytes: Buffer;
     try {
@@ -156,7 +174,7 @@ export class Connection {
       return new MessageStream<Response>({ failure });
     }
     const endless = info.deadlineMs === Number.POSITIVE_INFINITY;
-    const source = this.#client.makeServerStreamRequest<Buffer, Buffer>(
+    const source = this.#channel.client.makeServerStreamRequest<Buffer, Buffer>(
       method.path,
       asIs,
       asIs,
@@ -175,6 +193,7 @@ export class Connection {
     const stream: MessageStream<Response> = new MessageStream<Response>({
       source,
       decode: (answer) => {
+        this.#heard();
         try {
           return method.decode(answer);
         } catch (cause) {
@@ -210,7 +229,8 @@ export class Connection {
     if (this.#closed) return;
     this.#closed = true;
     for (const call of this.#inFlight) call.abandon(closedError(call.info, true), false);
-    this.#client.close();
+    this.#keepalive.close();
+    this.#channel.close();
   }
 
   #info<Request>(
@@ -226,26 +246,52 @@ export class Connection {
 
   #translate(error: ServiceError | null, info: CriCallInfo): CriError {
     if (error === null) return garbageError(info, "neither an answer nor an error");
-    return fromServiceError(error, info, this.#options.maxMessageBytes);
+    if (isConnectionLost(error)) this.#gate.lost();
+    const failure = fromServiceError(error, info, this.#options.maxMessageBytes);
+    if (failure.code === "CRI_UNAVAILABLE") this.#generation += 1;
+    else if (!OUR_OWN.has(failure.code)) this.#heard();
+    return failure;
+  }
+
+  #heard(): void {
+    this.#gate.answered();
+    this.#keepalive.heard();
+  }
+
+  /** Why a call is not even made. */
+  #refusal(info: CriCallInfo): CriError | undefined {
+    if (this.#closed) return closedError(info, false);
+    const closedForMs = this.#gate.closedForMs;
+    return closedForMs > 0 ? reconnectingError(info, closedForMs) : undefined;
+  }
+
+  /** Every call on the old channel is lost; whether it happened is for the caller to find out. */
+  #replace(fresh: Channel): void {
+    const { endpoint, logger, metrics } = this.#options;
+    const old = this.#channel;
+    this.#channel = fresh;
+    this.#generation += 1;
+    const calls = [...this.#inFlight];
+    logger.warn("connection to the runtime was half-open: replaced", { endpoint, lostCalls: calls.length });
+    metrics.replaced();
+    for (const call of calls) call.abandon(halfOpenError(call.info), true);
+    old.close();
   }
 
   #started(call: InFlight): void {
     this.#inFlight.add(call);
+    if (this.#inFlight.size === 1) this.#keepalive.begin();
     this.#options.metrics.started(call.operation);
   }
 
   /** False when the call had ended already. */
   #ended(call: InFlight, failed: boolean): boolean {
     if (!this.#inFlight.delete(call)) return false;
+    if (this.#inFlight.size === 0) this.#keepalive.pause();
     const seconds = (this.#options.clock.monotonic() - call.startedAt) / MS_PER_SECOND;
     this.#options.metrics.ended(call.operation, seconds, failed);
     return true;
   }
-}
-
-/** Messages are written and read by us, not inside grpc-js: then what is wrong with one is known exactly. */
-function asIs(bytes: Buffer): Buffer {
-  return bytes;
 }
 
 function encode<Request>(
@@ -264,27 +310,4 @@ function metadataOf(headers: Readonly<Record<string, string>> = {}): Metadata {
   const metadata = new Metadata();
   for (const [key, value] of Object.entries(headers)) metadata.set(key, value);
   return metadata;
-}
-
-/** grpc-js takes a wall-clock time, and turns it into a duration at once. */
-function backstop(deadlineMs: number): number {
-  return Date.now() + deadlineMs + BACKSTOP_MS;
-}
-
-function channelOptions(options: ConnectionOptions): ChannelOptions {
-  return {
-    "grpc.default_authority": "localhost",
-    "grpc.max_receive_message_length": options.maxMessageBytes,
-    "grpc.max_send_message_length": options.maxMessageBytes,
-    "grpc.initial_reconnect_backoff_ms": FIRST_RECONNECT_MS,
-    "grpc.max_reconnect_backoff_ms": options.maxReconnectMs,
-    // Keepalive stays off: containerd's server closes connections that ping more often than every 5 min, a dead
-    // peer closes a unix socket at once, and a hung one is what the deadlines are for.
-    // Repeating a call is the caller's decision.
-    "grpc.enable_retries": 0,
-    "grpc.enable_channelz": 0,
-    "grpc.enable_http_proxy": 0,
-    "grpc.service_config_disable_resolution": 1,
-    "grpc.use_local_subchannel_pool": 1,
-  };
 }

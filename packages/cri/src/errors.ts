@@ -8,6 +8,8 @@ import type { ServiceError } from "@grpc/grpc-js";
 import { HoldfastError } from "@holdfast/core/errors";
 import type { ErrorKind } from "@holdfast/core/errors";
 
+import { NEXT_STEP } from "./ceiling.ts";
+
 /**
  * Every code that a {@link CriError} can have.
  *
@@ -164,7 +166,7 @@ export function fromServiceError(error: ServiceError, call: CriCallInfo, maxMess
       return new CriError(code, call, `${where}: ${text}`, { cause: error, mayHaveHappened: !notSent });
     }
     case "CRI_MESSAGE_TOO_LARGE":
-      return new CriError(code, call, `message over the limit of ${maxMessageBytes} bytes: ${text}`, {
+      return new CriError(code, call, tooLarge(text, maxMessageBytes), {
         cause: error,
         mayHaveHappened: true,
       });
@@ -177,6 +179,23 @@ export function fromServiceError(error: ServiceError, call: CriCallInfo, maxMess
       return new CriError(code, call, text, { cause: error, mayHaveHappened: LOST_ANSWER.has(code) });
   }
 }
+
+// Both grpc-js and grpc-go tell both numbers: "larger than max (17825800 vs 16777216)", "(17825800 vs. 16777216)".
+const SIZES = /\((\d+) vs\.? (\d+)\)/;
+
+/** The size, the limit that it met (ours or the runtime's), and what can be done. */
+function tooLarge(text: string, maxMessageBytes: number): string {
+  const [, size, limit = String(maxMessageBytes)] = SIZES.exec(text) ?? [];
+  const what = size === undefined ? "message" : `message of ${size} bytes`;
+  return `${what} over the limit of ${limit} bytes: ${NEXT_STEP} (${text})`;
+}
+
+/** Whether the connection itself was lost; a runtime that answers UNAVAILABLE about one container has not lost it. Text of grpc-js. */
+export function isConnectionLost(error: ServiceError): boolean {
+  return error.code === status.UNAVAILABLE && CONNECTION_LOST.test(error.details);
+}
+
+const CONNECTION_LOST = /^(Connection dropped|Received RST_STREAM)|\b(ECONNRESET|EPIPE)\b/;
 
 const LEFT_TASK = /cannot delete running task ([0-9a-f]{64})/;
 
@@ -217,6 +236,18 @@ export function garbageError(call: CriCallInfo, cause: unknown): CriError {
 export function badRequestError(call: CriCallInfo, cause: unknown): CriError {
   const text = cause instanceof Error ? cause.message : String(cause);
   return new CriError("CRI_BAD_REQUEST", call, `request cannot be encoded: ${text}`, { cause });
+}
+
+/** The last connections were lost as soon as they were there: not even tried. */
+export function reconnectingError(call: CriCallInfo, closedForMs: number): CriError {
+  const text = `connection to ${call.endpoint} was lost; not made again for ${Math.ceil(closedForMs)} ms`;
+  return new CriError("CRI_UNAVAILABLE", call, text);
+}
+
+/** Nothing came any more on the connection, while the runtime answered on a new one. */
+export function halfOpenError(call: CriCallInfo): CriError {
+  const text = `connection to ${call.endpoint} was half-open and has been replaced`;
+  return new CriError("CRI_UNAVAILABLE", call, text, { mayHaveHappened: true });
 }
 
 /** The client was closed before the answer came, or before the call was made. */

@@ -8,6 +8,7 @@ import type { Logger } from "@holdfast/core/log";
 import { silentLogger } from "@holdfast/core/log";
 import { noMetrics } from "@holdfast/core/metrics";
 import type { Metrics } from "@holdfast/core/metrics";
+import type { Random } from "@holdfast/core/random";
 import { systemClock } from "@holdfast/core/node";
 
 import { DEFAULT_DEADLINES } from "./deadlines.ts";
@@ -28,6 +29,13 @@ export interface CriClientOptions {
   readonly maxMessageBytes?: number | undefined;
   /** The longest pause between attempts to connect, in milliseconds; grpc-js adds up to 20 %. Default 2500, so that 3 s hold. */
   readonly maxReconnectMs?: number | undefined;
+  /**
+   * How long nothing may be heard while calls wait, before it is found out whether the connection is half-open, in milliseconds. 0 turns it
+   * off. Default 15000.
+   */
+  readonly keepaliveMs?: number | undefined;
+  /** For jitter. Default: `Math.random`. */
+  readonly random?: Random | undefined;
   /** Strings kept by the interning reader, per generation of two. 0 turns it off. Default 32768: enough for 10,000 containers. */
   readonly internedStrings?: number | undefined;
 }
@@ -42,11 +50,14 @@ export interface ResolvedOptions {
   readonly deadlines: CriDeadlines;
   readonly maxMessageBytes: number;
   readonly maxReconnectMs: number;
+  readonly keepaliveMs: number;
+  readonly random: Random;
   readonly internedStrings: number;
 }
 
 const DEFAULT_MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
 const DEFAULT_MAX_RECONNECT_MS = 2500;
+const DEFAULT_KEEPALIVE_MS = 15_000;
 const DEFAULT_INTERNED_STRINGS = 32_768;
 
 /** Fills in defaults. Throws one `CRI_OPTIONS` error that lists every problem. */
@@ -81,6 +92,8 @@ export function resolveOptions(options: CriClientOptions): ResolvedOptions {
     },
     maxMessageBytes: number("maxMessageBytes", options.maxMessageBytes, DEFAULT_MAX_MESSAGE_BYTES, 1024),
     maxReconnectMs: number("maxReconnectMs", options.maxReconnectMs, DEFAULT_MAX_RECONNECT_MS, 100),
+    keepaliveMs: number("keepaliveMs", options.keepaliveMs, DEFAULT_KEEPALIVE_MS, 0),
+    random: options.random ?? Math.random,
     internedStrings: number("internedStrings", options.internedStrings, DEFAULT_INTERNED_STRINGS, 0),
   };
   if (problems.length > 0)

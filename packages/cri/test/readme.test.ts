@@ -52,8 +52,8 @@ describe("the README", () => {
   });
 
   it("gives the defaults as they are", () => {
-    const { maxReconnectMs, internedStrings } = resolveOptions({ endpoint: "/x" });
-    const numbers = [...Object.values(DEFAULT_DEADLINES), maxReconnectMs, internedStrings];
+    const { maxReconnectMs, internedStrings, keepaliveMs } = resolveOptions({ endpoint: "/x" });
+    const numbers = [...Object.values(DEFAULT_DEADLINES), maxReconnectMs, internedStrings, keepaliveMs];
     const text = readme.replaceAll(" ", "").replaceAll(" ", "");
     for (const value of numbers) expect(text).toContain(`|${value}|`);
   });

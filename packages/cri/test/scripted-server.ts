@@ -29,6 +29,10 @@ export interface ScriptedServer extends AsyncDisposable {
   /** Ends every connection; the socket is gone afterwards. */
   stop(): Promise<void>;
   start(): Promise<void>;
+  /** Connections that were accepted so far. */
+  readonly accepted: number;
+  /** Forwards nothing more, in neither direction, and closes nothing: on the connections that there are, or also on those to come. */
+  freeze(which: "old" | "all"): void;
 }
 
 /** A folder for one test's socket. */
@@ -44,6 +48,8 @@ export async function scriptedServer(script: Script): Promise<ScriptedServer> {
   const socket = temporarySocket();
   const inner = `${socket.path}.inner`;
   const connections = new Set<Socket>();
+  let accepted = 0;
+  let frozen = false;
   let server: Server | undefined;
   let front: NetServer | undefined;
   const stop = (): Promise<void> => {
@@ -65,6 +71,7 @@ export async function scriptedServer(script: Script): Promise<ScriptedServer> {
     );
     server = started;
     front = createServer((outside) => {
+      accepted += 1;
       const inside = connect(inner);
       for (const [from, to] of [
         [outside, inside],
@@ -76,7 +83,7 @@ export async function scriptedServer(script: Script): Promise<ScriptedServer> {
           to.destroy();
         });
         from.on("error", () => from.destroy());
-        from.pipe(to);
+        if (!frozen) from.pipe(to);
       }
     });
     const listening = front;
@@ -88,6 +95,13 @@ export async function scriptedServer(script: Script): Promise<ScriptedServer> {
     path: socket.path,
     start,
     stop,
+    get accepted() {
+      return accepted;
+    },
+    freeze(which) {
+      frozen = which === "all";
+      for (const connection of connections) connection.unpipe();
+    },
     async [Symbol.asyncDispose]() {
       await stop();
       socket[Symbol.dispose]();

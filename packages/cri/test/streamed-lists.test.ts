@@ -3,7 +3,13 @@
 import { status } from "@grpc/grpc-js";
 import { silentLogger } from "@holdfast/core/log";
 import type { Logger } from "@holdfast/core/log";
-import { createCriClient, ListContainersResponse, StreamContainersResponse } from "@holdfast/cri";
+import { MetricsRegistry } from "@holdfast/core/metrics";
+import {
+  createCriClient,
+  ListContainersResponse,
+  StreamContainersResponse,
+  StreamImagesResponse,
+} from "@holdfast/cri";
 import type { StreamContainersRequest } from "@holdfast/cri";
 import { describe, expect, it } from "vitest";
 
@@ -75,8 +81,49 @@ describe("lists in parts", () => {
     expect(unknown.calls()).toBe(2);
   });
 
+  it("are asked for in parts again after a reconnect that no list noticed, each list for itself", async () => {
+    let known = false;
+    const parts = counted(
+      streams<StreamContainersResponse>((call) => {
+        if (!known) {
+          call.emit("error", { code: status.UNIMPLEMENTED, details: "unknown method" });
+          return;
+        }
+        call.write(StreamContainersResponse.fromPartial({ containers: [{ id: "part" }] }));
+        call.end();
+      }) as never,
+    );
+    const subscribed: (() => void)[] = [];
+    await using server = await scriptedServer({
+      streamContainers: parts.handler,
+      listContainers: unary().handler as never,
+      streamImages: streams<StreamImagesResponse>((call) => {
+        call.write(StreamImagesResponse.fromPartial({ images: [{ id: "i" }] }));
+        call.end();
+      }),
+      subscribe: streams(() => subscribed.shift()?.()),
+    });
+    await using client = createCriClient({ endpoint: server.endpoint });
+    const ids = async (): Promise<string[]> =>
+      (await client.listContainers({})).containers.map(({ id }) => id);
+    expect([await ids(), await ids(), parts.calls()]).toEqual([["unary"], ["unary"], 1]);
+    // One list that is unknown says nothing about another.
+    expect((await client.listImages({})).images.map(({ id }) => id)).toEqual(["i"]);
+    const there = new Promise<void>((resolve) => subscribed.push(resolve));
+    const events = expect(client.containerdEvents().next()).rejects.toMatchObject({
+      code: "CRI_UNAVAILABLE",
+    });
+    await there;
+    known = true;
+    await server.stop();
+    await events;
+    await server.start();
+    await expect.poll(() => ids().catch((error: { code: string }) => error.code)).toEqual(["part"]);
+  });
+
   it("that cannot be had in parts are warned about before they are too long", async () => {
     const told: unknown[] = [];
+    const metrics = new MetricsRegistry();
     const logger: Logger = { ...silentLogger, warn: (_text, fields) => told.push(fields) };
     let long = 0;
     await using server = await scriptedServer({
@@ -87,11 +134,25 @@ describe("lists in parts", () => {
         ListContainersResponse.fromPartial({ containers: [{ id: "x".repeat(long) }] }),
       ),
     });
-    await using client = createCriClient({ endpoint: server.endpoint, maxMessageBytes: 100_000, logger });
+    await using client = createCriClient({
+      endpoint: server.endpoint,
+      maxMessageBytes: 100_000,
+      logger,
+      metrics,
+    });
     for (long of [70_000, 80_000, 90_000]) await client.listContainers({});
     expect(told).toEqual([{ method: "ListContainers", bytes: expect.any(Number), maxMessageBytes: 100_000 }]);
+    const labels = { operation_type: "list_containers" };
+    expect(metrics.value("holdfast_runtime_answers_near_limit_total", labels)).toBe(2);
+    expect(metrics.value("holdfast_runtime_largest_answer_bytes", labels)).toBeGreaterThan(90_000);
     long = 110_000;
-    await expect(client.listContainers({})).rejects.toMatchObject({ code: "CRI_MESSAGE_TOO_LARGE" });
+    await expect(client.listContainers({})).rejects.toMatchObject({
+      code: "CRI_MESSAGE_TOO_LARGE",
+      method: "ListContainers",
+      message: expect.stringMatching(
+        /^ListContainers: message of 1100\d\d bytes over the limit of 100000 bytes: remove dead .*or raise maxMessageBytes/,
+      ) as string,
+    });
   });
 
   it("that break off half-way, or are given up, are errors and no shorter lists", async () => {

@@ -127,7 +127,7 @@ describe("a stream", () => {
       getContainerEvents: endless.handler,
     });
     const clock = new ManualClock();
-    await using client = createCriClient({ endpoint: server.endpoint, clock });
+    await using client = createCriClient({ endpoint: server.endpoint, clock, keepaliveMs: 0 });
     const events = client.getContainerEvents({});
     await endless.call;
     expect(clock.waiting).toBe(0);
