@@ -5,6 +5,8 @@
 
 import { InterningReader, ListContainersResponse, StringTable } from "@holdfast/cri";
 
+import { containersOf } from "./node-of.ts";
+
 export interface DecodeResult {
   readonly containers: number;
   readonly reader: "plain" | "interning";
@@ -18,43 +20,10 @@ export interface DecodeResult {
 const RUNS = 15;
 const WARM_UP = 5;
 const MIB = 1024 * 1024;
-const PER_POD = 2;
 
-/** A list as a node has it: many containers, few different label keys and values. */
 function listOf(count: number): Buffer {
-  const containers = Array.from({ length: count }, (_, index) => {
-    const pod = Math.floor(index / PER_POD);
-    const id = index.toString(16).padStart(64, "0");
-    return {
-      id,
-      podSandboxId: pod.toString(16).padStart(64, "f"),
-      metadata: { name: `container-${index % PER_POD}`, attempt: 1 },
-      image: {
-        image: `registry.example/team/image:${index % 7}`,
-        userSpecifiedImage: `registry.example/team/image:${index % 7}`,
-      },
-      imageRef: `sha256:${String(index % 7).repeat(64)}`,
-      imageId: `sha256:${String(index % 7).repeat(64)}`,
-      state: index % 2 === 0 ? (1 as const) : (2 as const),
-      createdAt: 1_795_000_000_000_000_000n + BigInt(index),
-      labels: {
-        "io.kubernetes.container.name": `container-${index % PER_POD}`,
-        "io.kubernetes.pod.name": `pod-${pod}`,
-        "io.kubernetes.pod.namespace": `namespace-${pod % 5}`,
-        "io.kubernetes.pod.uid": `${pod}`.padStart(36, "0"),
-        "holdfast.agent/node": "node-1",
-        "holdfast.agent/instance": "0123456789abcdef",
-      },
-      annotations: {
-        "io.kubernetes.container.hash": `hash-${index % 40}`,
-        "io.kubernetes.container.restartCount": String(index % 4),
-        "io.kubernetes.container.terminationMessagePath": "/dev/termination-log",
-        "io.kubernetes.container.terminationMessagePolicy": "File",
-        "io.kubernetes.pod.terminationGracePeriod": "30",
-      },
-    };
-  });
-  return Buffer.from(ListContainersResponse.encode(ListContainersResponse.create({ containers })).finish());
+  const containers = containersOf(count);
+  return Buffer.from(ListContainersResponse.encode({ containers }).finish());
 }
 
 function measure(containers: number, bytes: Buffer, reader: DecodeResult["reader"]): DecodeResult {
@@ -90,7 +59,7 @@ function retained(decode: () => ListContainersResponse): number {
 /** Runs all of it. */
 export function main(): DecodeResult[] {
   const results: DecodeResult[] = [];
-  for (const count of [1000, 10_000]) {
+  for (const count of [10, 100, 1000, 10_000]) {
     const bytes = listOf(count);
     for (const reader of ["plain", "interning"] as const) results.push(measure(count, bytes, reader));
   }

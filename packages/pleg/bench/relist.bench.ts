@@ -24,13 +24,15 @@ import {
 import { GenericPLEG } from "@holdfast/pleg";
 import type { PlegRuntime } from "@holdfast/pleg";
 
-const SIZES = [100, 1000, 10_000];
+const SIZES = [10, 100, 1000, 10_000];
 const CONTAINERS_PER_POD = 2;
 const ROUNDS = 15;
 const TABLE_STRINGS = 65_536;
 
 interface Row {
   readonly containers: number;
+  /** The first relist, which asks for every status. */
+  readonly firstMs: number;
   readonly idleMs: number;
   readonly idleWithDecodingMs: number;
   readonly onePercentDiedMs: number;
@@ -144,7 +146,9 @@ async function measure(count: number): Promise<Row> {
   const pleg = new GenericPLEG({ runtime: runtime.port, clock: systemClock });
   globalThis.gc?.();
   const heapBefore = process.memoryUsage().heapUsed;
+  const begun = process.cpuUsage();
   await pleg.relist();
+  const first = process.cpuUsage(begun);
   globalThis.gc?.();
   const heapPerContainerBytes = Math.max(
     Math.round((process.memoryUsage().heapUsed - heapBefore) / count),
@@ -168,6 +172,7 @@ async function measure(count: number): Promise<Row> {
   await pleg.stop();
   return {
     containers: count,
+    firstMs: round((first.user + first.system) / 1000),
     idleMs,
     idleWithDecodingMs,
     onePercentDiedMs,

@@ -165,10 +165,10 @@ export class EventHints {
     const { calls, signal } = this.#deps;
     try {
       if (item.kind === "sandbox") {
-        const status = await calls.sandboxStatus(item, signal);
+        const status = await calls.sandboxStatus(item, signal, "urgent");
         return status === undefined || want !== "exited" || status.state !== SANDBOX_READY;
       }
-      const status = await calls.containerStatus(item, signal);
+      const status = await calls.containerStatus(item, signal, "urgent");
       if (status === undefined) return true;
       return status.state === CONTAINER_EXITED || (want === "started" && status.state === CONTAINER_RUNNING);
     } catch {

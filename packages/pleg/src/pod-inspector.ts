@@ -10,7 +10,7 @@ import { buildContainer, buildPodStatus, buildSandbox } from "./build-pod-status
 import type { InspectedSandbox } from "./build-pod-status.ts";
 import { inOrder } from "./pod-records.ts";
 import type { ListedItem, ListedPod } from "./pod-records.ts";
-import type { RuntimeCalls } from "./runtime-calls.ts";
+import type { RuntimeCalls, Urgency } from "./runtime-calls.ts";
 
 /** What is to be looked at. */
 export interface Inspection {
@@ -18,6 +18,7 @@ export interface Inspection {
   readonly cached: RuntimePodStatus | undefined;
   /** Whether this item must be asked for although the cache has it. */
   readonly isDue: (item: ListedItem) => boolean;
+  readonly urgency: Urgency;
 }
 
 /** What was found. */
@@ -30,7 +31,7 @@ export interface Inspected {
 /** Makes the calls, in parallel; the first failure gives up the others and is thrown. */
 export async function inspectPod(
   calls: RuntimeCalls,
-  { pod, cached, isDue }: Inspection,
+  { pod, cached, isDue, urgency }: Inspection,
   signal: AbortSignal,
 ): Promise<Inspected> {
   using link = linkSignal(signal);
@@ -42,7 +43,7 @@ export async function inspectPod(
       // The pod's addresses are those of the newest sandbox: it is the only one of which more than the record matters.
       if (record !== undefined && cached !== undefined)
         return { record, ips: isNewest(index) && record.state === "ready" ? cached.ips : [] };
-      const status = await calls.sandboxStatus(item, link.signal);
+      const status = await calls.sandboxStatus(item, link.signal, urgency);
       if (status === undefined) vanished.add(item.id);
       return status && buildSandbox(status);
     },
@@ -50,7 +51,7 @@ export async function inspectPod(
   const containers = inOrder(pod.items, "container").map(async (item) => {
     const record = isDue(item) ? undefined : cached?.containers.find(({ id }) => id === item.id);
     if (record !== undefined) return record;
-    const status = await calls.containerStatus(item, link.signal);
+    const status = await calls.containerStatus(item, link.signal, urgency);
     if (status === undefined) vanished.add(item.id);
     return status && buildContainer(status, item);
   });

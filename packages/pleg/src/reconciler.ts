@@ -196,7 +196,11 @@ export class Reconciler {
       await this.#mustBeGone(missing, signal);
       if (pod === undefined) this.#gone(word, record, computeEvents(record.old, []));
       else {
-        const { status, vanished } = await inspectPod(calls, { pod, cached: cached.status, isDue }, signal);
+        const { status, vanished } = await inspectPod(
+          calls,
+          { pod, cached: cached.status, isDue, urgency: listing.whole ? "usual" : "urgent" },
+          signal,
+        );
         const confirmed = this.#confirm(pod, status, vanished);
         this.#commit(record, pod, status, listing, { marked, confirmed });
       }

@@ -23,6 +23,11 @@ export interface CallUnderWay extends PlegCall {
   readonly ageMs: number;
 }
 
+/** Somebody waits for this one; or it is one of the many that a pass over all pods asks for. */
+export type Urgency = "urgent" | "usual";
+
+const PRIORITY: Readonly<Record<Urgency, number>> = { urgent: 0, usual: 1 };
+
 /** What two list calls showed. */
 export interface Listing {
   /** Monotonic, before the calls. */
@@ -107,16 +112,24 @@ export class RuntimeCalls {
   }
 
   /** A container's status; undefined when the runtime does not know it. */
-  containerStatus(item: ListedItem, signal: AbortSignal): Promise<ContainerStatus | undefined> {
-    return this.#statusCall("ContainerStatus", item, signal, async (options) => {
+  containerStatus(
+    item: ListedItem,
+    signal: AbortSignal,
+    urgency: Urgency = "usual",
+  ): Promise<ContainerStatus | undefined> {
+    return this.#statusCall("ContainerStatus", { item, urgency }, signal, async (options) => {
       const { status } = await this.#options.runtime.containerStatus({ containerId: item.id }, options);
       return required(status);
     });
   }
 
   /** A sandbox's status; undefined when the runtime does not know it. */
-  sandboxStatus(item: ListedItem, signal: AbortSignal): Promise<PodSandboxStatus | undefined> {
-    return this.#statusCall("PodSandboxStatus", item, signal, async (options) => {
+  sandboxStatus(
+    item: ListedItem,
+    signal: AbortSignal,
+    urgency: Urgency = "usual",
+  ): Promise<PodSandboxStatus | undefined> {
+    return this.#statusCall("PodSandboxStatus", { item, urgency }, signal, async (options) => {
       const { status } = await this.#options.runtime.podSandboxStatus({ podSandboxId: item.id }, options);
       return required(status);
     });
@@ -133,14 +146,14 @@ export class RuntimeCalls {
 
   async #statusCall<T>(
     method: "ContainerStatus" | "PodSandboxStatus",
-    item: ListedItem,
+    { item, urgency }: { readonly item: ListedItem; readonly urgency: Urgency },
     signal: AbortSignal,
     make: (options: CriCallOptions) => Promise<T>,
   ): Promise<T | undefined> {
     const call: PlegCall = { method, podUid: item.podUid, container: item.name, id: item.id };
     const run = (): Promise<T> => this.#make(call, this.#options.statusDeadlineMs, signal, make);
     try {
-      return await this.#status.run(run, { signal });
+      return await this.#status.run(run, { signal, priority: PRIORITY[urgency] });
     } catch (error) {
       if (isNotFound(error)) return undefined;
       throw error;

@@ -80,3 +80,23 @@ test("what is gone leaves nothing behind: records, cache, gauges, timers", async
   expect(env.metrics.value("kubelet_running_pods")).toBe(0);
   expect(env.clock.waiting).toBe(0);
 });
+
+test("an exit during a pass over thousands of pods does not wait behind them", async () => {
+  await using env = new Environment({ withEvents: true });
+  for (let pod = 0; pod < 500; pod++) {
+    env.runtime.sandbox(`p${pod}`);
+    env.runtime.container(`p${pod}`, `a-${pod}`);
+  }
+  env.runtime.delay = (method) => (method.endsWith("Status") ? env.clock.sleep(10) : undefined);
+  await env.pleg.start();
+  await env.clock.advance(15);
+  env.runtime.forgetCalls();
+  env.runtime.container("p499", "a-499", "exited", { exitCode: 1 });
+  env.events.exit("a-499", 1);
+  await env.clock.advance(20);
+  const asked = env.runtime.calls.findIndex(({ id }) => id === "a-499");
+  expect(asked).toBeGreaterThanOrEqual(0);
+  expect(asked).toBeLessThan(17);
+  env.runtime.delay = () => undefined;
+  await env.clock.advance(10);
+});
