@@ -137,6 +137,8 @@ test("a container that ends before anybody looked, a removed one, and the sandbo
   const quick = await pod.run(0, "exit 3");
   const died = await pod.event("pleg/ContainerDied", quick);
   expect(died.data).toMatchObject({ exitCode: 3 });
+  // containerd's event comes before its CRI knows of the end; stopping waits for that, and removing does not (1.6, 1.7: "is still running").
+  await pod.cri.stopContainer({ containerId: quick, timeout: 0n });
   await pod.cri.removeContainer({ containerId: quick });
   pod.pleg.requestRelist(pod.uid);
   await pod.event("pleg/ContainerRemoved", quick);
