@@ -17,3 +17,5 @@ export type { ContainerResources, PodCgroupValues, ResourceSettings } from "./co
 export type { CgroupTree, SliceProperty, SystemdSlices } from "./ports.ts";
 export { openCgroupTree } from "./node/cgroup-tree.ts";
 export { systemdSlices } from "./node/systemd-slices.ts";
+export { combinationsOf, numaCombinations } from "./topology/hint.ts";
+export type { HintProvider, TopologyHint, TopologyHints } from "./topology/hint.ts";
