@@ -13,6 +13,8 @@ import { computeWatchEvents, PodWatch } from "../src/api/pod-watch.ts";
 import { chooseContainer, logFileOf } from "../src/logs/container-log.ts";
 import type { ExecBody, PodList, PodObject } from "../src/api/types.ts";
 import { createApiClient } from "../src/cli/client.ts";
+import type { Terminal } from "../src/cli/command.ts";
+import { runCli } from "../src/cli/main.ts";
 import { afterEach, beforeEach, expect, test } from "vitest";
 
 let dir: string;
@@ -56,8 +58,26 @@ function view(asked: (LogQuery | ExecBody)[] = []): AgentView {
     node: () => ({}) as ReturnType<AgentView["node"]>,
     failures: () => [],
     metrics: () => "x 1\n",
+    probeMetrics: () => "prober_probe_total 1\n",
     snapshot: () => ({}),
   };
+}
+
+/** Runs a command line against the socket; what it prints. */
+async function cli(...argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  const printed = { stdout: "", stderr: "" };
+  const terminal: Terminal = {
+    isTty: false,
+    columns: 80,
+    out(text) {
+      printed.stdout += text.toString();
+    },
+    err(text) {
+      printed.stderr += text;
+    },
+  };
+  const code = await runCli(argv, terminal, new AbortController().signal);
+  return { code, ...printed };
 }
 
 async function serve(router = createRouter(view())): Promise<{ server: ApiServer; socketPath: string }> {
@@ -209,4 +229,25 @@ test("the container and its log file are chosen as kubectl chooses", async () =>
     writeFileSync(join(dir, "default_a_a", "c", name), "");
   expect(await logFileOf(dir, podNamed("a"), "c", false)).toBe(join(dir, "default_a_a/c/10.log"));
   expect(await logFileOf(dir, podNamed("a"), "c", true)).toBe(join(dir, "default_a_a/c/9.log"));
+});
+
+test("both metrics endpoints are served, and get --raw prints what the socket answers", async () => {
+  const { server, socketPath } = await serve();
+  const raw = (...argv: string[]): ReturnType<typeof cli> => cli("get", "--socket", socketPath, ...argv);
+  try {
+    expect(await raw("--raw", "/metrics")).toEqual({ code: 0, stdout: "x 1\n", stderr: "" });
+    expect((await raw("--raw", "/metrics/probes")).stdout).toBe("prober_probe_total 1\n");
+    expect(await raw("--raw", "/metrics/none")).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("nothing at"),
+    });
+    for (const argv of [
+      ["--raw", "metrics"],
+      ["--raw", ""],
+      ["pods", "--raw", "/metrics"],
+    ])
+      expect((await raw(...argv)).code, argv.join(" ")).toBe(2);
+  } finally {
+    await server.stop();
+  }
 });

@@ -30,6 +30,8 @@ export interface AgentView {
   node(): NodeObject;
   failures(): readonly string[];
   metrics(): string;
+  /** The kubelet's figures of each probe. */
+  probeMetrics(): string;
   snapshot(): unknown;
 }
 
@@ -40,7 +42,11 @@ export function createRouter(view: AgentView, journal?: JournalView): ApiRouter 
   return async (request) => {
     const [first, second, third, ...rest] = request.segments;
     if (first === "healthz") return health(view);
-    if (first === "metrics") return { text: view.metrics(), contentType: "text/plain; version=0.0.4" };
+    if (first === "metrics" && (second === undefined || second === "probes"))
+      return {
+        text: second === "probes" ? view.probeMetrics() : view.metrics(),
+        contentType: "text/plain; version=0.0.4",
+      };
     if (first === "debug" && second === "snapshot") return { json: view.snapshot() };
     if (first === "api" && second === "v1") {
       if (third === "pods" && rest.length === 0) return podsAnswer(view, request);

@@ -17,7 +17,7 @@
  * | GET /api/v1/journal/terminations?pod=&container=&limit= | {@link TerminationList}, newest first |
  * | GET /api/v1/journal/why/pods/NS/NAME?container=, why/node, why/image?ref= | {@link WhyAnswer} |
  * | GET /api/v1/journal/pods?name= | `items`: `namespace/name` of what the journal knows by that name |
- * | GET /healthz, /metrics, /debug/snapshot | text, Prometheus text, JSON |
+ * | GET /healthz, /metrics, /metrics/probes, /debug/snapshot | text, Prometheus text twice, JSON |
  */
 import type { NodeCondition } from "@holdfast/node";
 import type { Pod, PodStatus } from "@holdfast/core/pod-types";

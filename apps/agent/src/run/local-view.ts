@@ -238,6 +238,12 @@ export class LocalView implements AgentView, Component {
     return this.#options.metrics.exposition();
   }
 
+  probeMetrics(): string {
+    // Nothing is probed until the runtime has answered.
+    const started = `# TYPE process_start_time_seconds gauge\nprocess_start_time_seconds ${this.#startedAt / 1000}\n`;
+    return `${this.#side?.probes.exposition() ?? ""}${started}`;
+  }
+
   snapshot(): unknown {
     return {
       pleg: this.#side?.pleg.snapshot(),

@@ -12,18 +12,21 @@ import { applyWatchEvent, jsonLines } from "../watch-state.ts";
 
 const EMPTY: PodList = { items: [], manifestProblems: [], node: [] };
 
-/** `holdfast get pods|pod NAME|node`. */
+/** `holdfast get pods|pod NAME|node`, and what the local API answers, as it is. */
 export const getCommand: Command = {
   name: "get",
   summary: "list pods, or show one, or the node",
-  usage: "holdfast get pods [NAME] [-o wide|json|yaml|name] [-w] | holdfast get node [-o json|yaml]",
+  usage:
+    "holdfast get pods [NAME] [-o wide|json|yaml|name] [-w] | holdfast get node [-o json|yaml] | holdfast get --raw PATH",
   details: [
     "Problems of manifests, of pods and of the node stand below the table, each with its reason.",
     "With -w on a terminal the table is drawn anew at every change; elsewhere one line is printed for each change.",
+    "--raw prints what the agent's socket answers: /metrics, /metrics/probes, /healthz, /debug/snapshot, /api/v1/….",
   ],
   options: {
     output: { type: "string", short: "o", value: "FORMAT", help: "wide, json, yaml or name" },
     watch: { type: "boolean", short: "w", help: "go on and show changes" },
+    raw: { type: "string", value: "PATH", help: "print the answer of this path of the local API as it is" },
     namespace: {
       type: "string",
       short: "n",
@@ -33,6 +36,8 @@ export const getCommand: Command = {
   },
   async run(context) {
     const [kind = "", name] = context.args;
+    const raw = textOption(context, "raw");
+    if (raw !== undefined) return getRaw(context, raw);
     const output = textOption(context, "output") ?? "table";
     if (!["table", "wide", "json", "yaml", "name"].includes(output))
       throw new CommandError(`unknown output "${output}"; use wide, json, yaml or name`, { exitCode: 2 });
@@ -46,6 +51,14 @@ export const getCommand: Command = {
     return name === undefined ? getPods(context, output) : getPod(context, name, output);
   },
 };
+
+/** kubectl get --raw. */
+async function getRaw(context: CommandContext, path: string): Promise<number> {
+  if (context.args.length > 0 || !/^\/\S*$/.test(path))
+    throw new CommandError("--raw takes one path that begins with /, and nothing beside it", { exitCode: 2 });
+  for await (const chunk of context.client.stream(path, context.signal)) context.terminal.out(chunk);
+  return 0;
+}
 
 async function getPods(context: CommandContext, output: string): Promise<number> {
   const list = await context.client.get<PodList>("/api/v1/pods");
