@@ -122,3 +122,9 @@ test("what bounds the disk: the kubelet's defaults, and sizes with units", () =>
 test("all problems come at once", () => {
   expect(problems(`${HEAD}maxPods: x\nsyncFrequency: y\nfoo: z`).split("\n")).toHaveLength(4);
 });
+
+test("probeOutput is on unless it is turned off", () => {
+  const text = "apiVersion: holdfast.agent/v1alpha1\nkind: AgentConfiguration\nprobeOutput: false\n";
+  expect(parse("").config.probeOutput).toBe(true);
+  expect(parse(text).config.probeOutput).toBe(false);
+});

@@ -79,7 +79,7 @@ export class ExecProber {
       const first = Promise.race([call, rejectionOf(signal)]);
       const answer = await withDeadline(clock, deadlineMs + BACKSTOP_MS, "ExecSync", first);
       const output = outputOf(answer.stdout, answer.stderr);
-      return answer.exitCode === 0 ? { result: "success", output } : failure(output);
+      return answer.exitCode === 0 ? { result: "success", output, quotes: output } : failure(output, output);
     } catch (error) {
       const timeout = `command timed out: "${request.command.join(" ")}" timed out after ${formatDuration(seconds * MS)}`;
       const ended = holdfastErrorIn(error)?.code === "CRI_RUNTIME_DEADLINE";

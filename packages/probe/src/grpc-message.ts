@@ -115,7 +115,10 @@ export function healthOutcome(answer: GrpcAnswer): ProbeOutcome {
     if (status === SERVING) return HEALTHY;
     return failure(`service unhealthy (responded with "${SERVING_STATUS[status] ?? status}")`);
   }
-  if (grpcStatus !== undefined) return rpcFailed(grpcStatus, decodeGrpcMessage(answer.grpcMessage));
+  if (grpcStatus !== undefined) {
+    const message = decodeGrpcMessage(answer.grpcMessage);
+    return rpcFailed(grpcStatus, message, message);
+  }
   const wrongType = answer.contentType.startsWith("application/grpc")
     ? "; server closed the stream without sending trailers"
     : answer.contentType === ""
@@ -124,16 +127,18 @@ export function healthOutcome(answer: GrpcAnswer): ProbeOutcome {
   return rpcFailed(
     CODE_OF_HTTP[httpStatus] ?? 2,
     `unexpected HTTP status code received from server: ${httpStatus}${wrongType}`,
+    answer.contentType,
   );
 }
 
-/** The call failed with a status of gRPC's. */
-export function rpcFailed(code: number, message: string): ProbeOutcome {
+/** The call failed with a status of gRPC's. `quotes`: what of the message the server said. */
+export function rpcFailed(code: number, message: string, quotes?: string): ProbeOutcome {
   if (code === UNIMPLEMENTED)
     return failure(
       `error: this server does not implement the grpc health protocol (grpc.health.v1.Health): ${message}`,
+      quotes,
     );
-  return failure(`error: health rpc probe failed: ${rpcError(code, message)}`);
+  return failure(`error: health rpc probe failed: ${rpcError(code, message)}`, quotes);
 }
 
 /** Nobody answered as a gRPC server in time. */

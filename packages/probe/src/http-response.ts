@@ -11,6 +11,8 @@ import { MAX_OUTPUT_BYTES } from "./outcome.ts";
 export interface ResponseProblem {
   readonly stage: "head" | "body";
   readonly text: string;
+  /** The part of `text` that is in the server's own words. */
+  readonly quotes?: string | undefined;
 }
 
 const MAX_HEAD_BYTES = 64 * 1024;
@@ -74,8 +76,9 @@ export class HttpResponseReader {
     else this.#fail("body", "unexpected EOF");
   }
 
-  #fail(stage: ResponseProblem["stage"], text: string): void {
-    this.#problem = { stage, text };
+  /** `quotes` is what the server said, and comes last. */
+  #fail(stage: ResponseProblem["stage"], text: string, quotes?: string): void {
+    this.#problem = quotes === undefined ? { stage, text } : { stage, text: `${text} ${quotes}`, quotes };
   }
 
   /** Returns what is left behind the header. */
@@ -88,7 +91,7 @@ export class HttpResponseReader {
     if (end === null) {
       const firstLine = this.#head.slice(0, 9);
       if (!"HTTP/1.".startsWith(firstLine.slice(0, 7)))
-        this.#fail("head", `malformed HTTP response ${quoted(this.#head)}`);
+        this.#fail("head", "malformed HTTP response", quoted(this.#head));
       else if (this.#head.length >= MAX_HEAD_BYTES)
         this.#fail("head", `net/http: server response headers exceeded ${MAX_HEAD_BYTES} bytes; aborted`);
       return bytes.subarray(bytes.length);
@@ -104,7 +107,7 @@ export class HttpResponseReader {
   #readHead(head: string): void {
     const status = STATUS_LINE.exec(head)?.[1];
     if (status === undefined) {
-      this.#fail("head", `malformed HTTP response ${quoted(head)}`);
+      this.#fail("head", "malformed HTTP response", quoted(head));
       return;
     }
     this.#status = Number(status);
@@ -114,11 +117,11 @@ export class HttpResponseReader {
     const encoding = headerValue(head, "transfer-encoding");
     this.#location = headerValue(head, "location");
     if (encoding !== undefined && encoding.toLowerCase() !== "chunked")
-      this.#fail("head", `unsupported transfer encoding: "${encoding}"`);
+      this.#fail("head", "unsupported transfer encoding:", `"${encoding}"`);
     else if (this.#status === 204 || this.#status === 304 || this.#status === 101) this.#phase = "done";
     else if (encoding !== undefined) this.#phase = "chunk-size";
     else if (length === undefined) this.#phase = "close";
-    else if (!/^\d+$/.test(length)) this.#fail("head", `bad Content-Length "${length}"`);
+    else if (!/^\d+$/.test(length)) this.#fail("head", "bad Content-Length", `"${length}"`);
     else {
       this.#left = Number(length);
       this.#phase = this.#left === 0 ? "done" : "length";

@@ -52,6 +52,8 @@ export interface ProbeManagerOptions {
   readonly execAnswerGraceMs?: number;
   /** The same Unhealthy text is told again after so long. Default 60000. */
   readonly eventRepeatMs?: number;
+  /** Whether what targets say themselves (bodies, outputs of commands) is told in events. Default true; else it is counted in bytes. */
+  readonly probeOutput?: boolean;
   /** More workers than this are not made, and counted. Default 20000. */
   readonly capacity?: number;
   /** Default `kube-probe/1.36`. */
@@ -91,6 +93,7 @@ export function resolveOptions(options: ProbeManagerOptions): ResolvedProbeOptio
     parallelSockets: options.parallelSockets ?? 512,
     execAnswerGraceMs: options.execAnswerGraceMs ?? 10_000,
     eventRepeatMs: options.eventRepeatMs ?? 60_000,
+    probeOutput: options.probeOutput ?? true,
     capacity: options.capacity ?? 20_000,
     userAgent: options.userAgent ?? DEFAULT_USER_AGENT,
   };

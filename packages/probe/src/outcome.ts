@@ -29,6 +29,8 @@ export interface ProbeOutcome {
   readonly result: "success" | "warning" | "failure" | "unknown";
   /** At most 10240 bytes of it come from the target. */
   readonly output: string;
+  /** The part of `output` that is in the target's own words: it may hold anything, a secret too. Undefined: none is. */
+  readonly quotes?: string | undefined;
   /** Set when the attempt itself failed: it is made again, up to three times, and then thrown away. */
   readonly error?: { readonly why: ProberErrorWhy; readonly text: string } | undefined;
   /** The target's time was up: no failure when our own event loop had stood still. */
@@ -43,9 +45,17 @@ export const MAX_ATTEMPTS = 3;
 /** A success without a word. Shared: most probes end in it. */
 export const SILENT_SUCCESS: ProbeOutcome = { result: "success", output: "" };
 
-/** The target's own failure. */
-export function failure(output: string): ProbeOutcome {
-  return { result: "failure", output };
+/** The target's own failure. `quotes`: see {@link ProbeOutcome}. */
+export function failure(output: string, quotes?: string): ProbeOutcome {
+  return { result: "failure", output, quotes };
+}
+
+/** The same outcome with the target's own words counted and not said. */
+export function withoutQuotes(outcome: ProbeOutcome): ProbeOutcome {
+  const { output, quotes } = outcome;
+  if (quotes === undefined || quotes === "") return outcome;
+  const bytes = Buffer.byteLength(quotes);
+  return { ...outcome, output: output.replace(quotes, () => `${bytes} bytes`), quotes: undefined };
 }
 
 /** The target did not answer in time. */

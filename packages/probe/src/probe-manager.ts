@@ -288,6 +288,7 @@ export class ProbeManager implements Component {
         return grainMs();
       },
       userAgent: options.userAgent,
+      probeOutput: options.probeOutput,
       isRunning: () => this.#running,
       hostIp: (pod) => (pod.spec.hostNetwork === true ? (target.hostIPs?.()[0] ?? "127.0.0.1") : undefined),
       podEnded: (uid) => this.#statuses.podEnded(uid),

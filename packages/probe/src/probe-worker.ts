@@ -16,7 +16,7 @@ import { computeStep, wouldRestart } from "./compute-step.ts";
 import type { ProbedRecord, Step } from "./compute-step.ts";
 import { computeFirstState, computeVerdict, RAN_BEFORE_MS, UNKNOWN_STATE } from "./compute-verdict.ts";
 import type { ProbeState } from "./compute-verdict.ts";
-import { eventOf, firstLine, verdictOf } from "./outcome.ts";
+import { eventOf, firstLine, verdictOf, withoutQuotes } from "./outcome.ts";
 import type { ProbeOutcome } from "./outcome.ts";
 import { ProbeAttempts } from "./probe-attempts.ts";
 import { WorkerCounts } from "./probe-exposition.ts";
@@ -232,8 +232,9 @@ export class ProbeWorker implements TimerEntry {
     this.#attempts.begin(this.#request, this.#base);
   }
 
-  #onOutcome(outcome: ProbeOutcome): void {
+  #onOutcome(given: ProbeOutcome): void {
     if (this.#ended) return;
+    const outcome = this.#host.probeOutput ? given : withoutQuotes(given);
     const problem = eventOf(this.kind, outcome);
     if (problem !== undefined) this.#lastProblem = firstLine(problem.message);
     const result = verdictOf(outcome);

@@ -30,6 +30,8 @@ export interface WorkerHost {
   /** Due times are rounded up to a multiple of this. Changes with the number of workers. */
   readonly grainMs: number;
   readonly userAgent: string;
+  /** Whether the target's own words are told. */
+  readonly probeOutput: boolean;
   /** Whether anything may be asked. */
   isRunning(): boolean;
   /** The address of a pod that has none of its own. */

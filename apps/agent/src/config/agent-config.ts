@@ -38,6 +38,8 @@ export interface AgentConfig {
   readonly pullTimeoutMs: number;
   readonly hookTimeoutMs: number;
   readonly maxParallelStarts: number;
+  /** Whether the words of probed programs are in events and in the journal. */
+  readonly probeOutput: boolean;
   readonly logFormat: "text" | "json";
   readonly logLevel: "debug" | "info" | "warn" | "error";
 }

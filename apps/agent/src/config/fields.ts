@@ -209,6 +209,12 @@ export const AGENT_FIELDS: readonly Field[] = [
     max: 64,
     help: "sandboxes and containers being created or started at once",
   },
+  {
+    key: "probeOutput",
+    type: "bool",
+    fallback: true,
+    help: "whether events and the journal hold what probed programs say themselves; else its length only",
+  },
   { key: "logFormat", type: "string", fallback: "text", help: "text or json" },
   { key: "logLevel", type: "string", fallback: "info", help: "debug, info, warn or error" },
 ];

@@ -230,6 +230,7 @@ function complete(reading: Reading, hostName: string): AgentConfig {
     pullTimeoutMs: of("pullTimeout"),
     hookTimeoutMs: of("hookTimeout"),
     maxParallelStarts: of("maxParallelStarts"),
+    probeOutput: of("probeOutput"),
     logFormat: oneOf("logFormat", ["text", "json"]),
     logLevel: oneOf("logLevel", ["debug", "info", "warn", "error"]),
   };

@@ -128,6 +128,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
     bus,
     wakeOn: PLEG_EVENTS,
     publish: bus,
+    probeOutput: config.probeOutput,
     logger: log("probe"),
     metrics,
     random,

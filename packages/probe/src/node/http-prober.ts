@@ -136,12 +136,14 @@ export class HttpRun implements HandlerRun {
     const { problem, status } = this.#reader;
     if (problem !== undefined) {
       const text = problem.stage === "head" ? `Get "${urlOf(this.#request)}": ${problem.text}` : problem.text;
-      this.#end(problem.stage === "head" ? failure(text) : proberError("body", text, "failure"));
+      this.#end(
+        problem.stage === "head" ? failure(text, problem.quotes) : proberError("body", text, "failure"),
+      );
       return;
     }
     const next = computeRedirect(this.#reader, this.#request, this.#first, this.#made);
     if (next === undefined) this.#end(statusOutcome(status, this.#reader));
-    else if (typeof next === "string") this.#end(failure(next));
+    else if (typeof next === "string") this.#end(failure(next, this.#reader.location));
     else {
       this.#close();
       this.#request = next;
@@ -174,9 +176,18 @@ export class HttpRun implements HandlerRun {
 }
 
 function statusOutcome(status: number, reader: HttpResponseReader): ProbeOutcome {
-  if (status >= 200 && status < 300) return { result: "success", output: reader.body() };
-  if (status >= 300 && status < 400)
-    return { result: "warning", output: `Probe terminated redirects, Response body: ${reader.body()}` };
+  if (status >= 200 && status < 300) {
+    const body = reader.body();
+    return { result: "success", output: body, quotes: body };
+  }
+  if (status >= 300 && status < 400) {
+    const body = reader.body();
+    return {
+      result: "warning",
+      output: `Probe terminated redirects, Response body: ${body}`,
+      quotes: body,
+    };
+  }
   return failure(`HTTP probe failed with statuscode: ${status}`);
 }
 
