@@ -55,6 +55,7 @@ function view(asked: (LogQuery | ExecBody)[] = []): AgentView {
       ...pod,
       holdfast: { ...pod.holdfast, problems: on ? [`cordoned by ${by}`] : [] },
     }),
+    retry: (_pod, container, by) => (container === "calm" ? undefined : [container ?? "c", by]),
     node: () => ({}) as ReturnType<AgentView["node"]>,
     failures: () => [],
     metrics: () => "x 1\n",
@@ -247,6 +248,28 @@ test("both metrics endpoints are served, and get --raw prints what the socket an
       ["pods", "--raw", "/metrics"],
     ])
       expect((await raw(...argv)).code, argv.join(" ")).toBe(2);
+  } finally {
+    await server.stop();
+  }
+});
+
+test("holdfast retry tells what it tries, and when nothing waits", async () => {
+  const { server, socketPath } = await serve();
+  try {
+    const client = createApiClient(socketPath);
+    const path = "/api/v1/namespaces/default/pods/a/retry";
+    expect(await client.post(path, { by: "ann" }, 5000)).toEqual({ retried: ["c", "ann"] });
+    expect(await client.post(path, { by: "ann", container: "calm" }, 5000)).toEqual({ retried: null });
+    await expect(client.post(path, { by: "a b" }, 5000)).rejects.toThrow("by must be a user's name");
+    await expect(client.post(path, { by: "ann", container: 3 }, 5000)).rejects.toThrow("container must be");
+    const tried = await cli("retry", "a", "db", "--socket", socketPath);
+    expect(tried).toMatchObject({ code: 0, stderr: "" });
+    expect(tried.stdout).toMatch(/^pod\/a: trying db, \S+ now\n$/);
+    expect((await cli("retry", "a", "-c", "calm", "--socket", socketPath)).stdout).toBe(
+      "container calm of pod/a: nothing waits\n",
+    );
+    expect((await cli("retry", "--socket", socketPath)).code).toBe(2);
+    expect((await cli("retry", "zzz", "--socket", socketPath)).stderr).toContain('there is no pod "zzz"');
   } finally {
     await server.stop();
   }

@@ -103,6 +103,19 @@ test("an agent that is not there gives exit code 3 and the next step", async () 
   expect(result.stderr).toContain("next:");
 });
 
+test("what a container waits for stands below the table and in describe", () => {
+  const waits = [
+    { container: "app", reason: "CrashLoopBackOff", nextAttempt: "2026-01-01T00:04:40Z" },
+    { container: "db", reason: "CreateContainerError" },
+  ];
+  const waiting: PodObject = { ...pod, holdfast: { ...pod.holdfast, waits } };
+  const text = formatPodList({ ...list, items: [waiting] }, { wide: false, now, width: 200 });
+  const about = `${pod.metadata.namespace}/${pod.metadata.name}`;
+  expect(text).toContain(`! ${about}: app: CrashLoopBackOff, next attempt in 2m40s`);
+  expect(text).toContain(`! ${about}: db: CreateContainerError, next attempt now`);
+  expect(describePod(waiting, now)).toContain("app: CrashLoopBackOff, next attempt in 2m40s");
+});
+
 test("commands talk to the agent over its socket; names without the node's suffix are understood", async () => {
   const dir = mkdtempSync(join(tmpdir(), "holdfast-cli-"));
   const asked: string[] = [];

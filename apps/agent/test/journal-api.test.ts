@@ -40,9 +40,11 @@ function view(): AgentView {
     readLog: never,
     exec: never,
     cordon: (given) => given,
+    retry: () => undefined,
     node: () => ({ name: "node" }) as ReturnType<AgentView["node"]>,
     failures: () => [],
     metrics: () => "",
+    probeMetrics: () => "",
     snapshot: () => ({}),
   };
 }

@@ -83,7 +83,7 @@ export type { ContainerFacts, EventText, KillReason, SandboxFacts } from "./kube
 
 // The pod manager: pod workers, sync steps, housekeeping.
 export { PodManager } from "./workers/pod-manager.ts";
-export type { PodView } from "./workers/pod-manager.ts";
+export type { ContainerWait, PodView } from "./workers/pod-manager.ts";
 export { OwnedPodLister } from "./workers/owned-pod-lister.ts";
 export type {
   DesiredPods,
@@ -98,6 +98,7 @@ export type { TerminationRequest } from "./workers/compute-worker-update.ts";
 export {
   PodAdded,
   PodRemoved,
+  PodRetried,
   PodTerminated,
   PodTerminating,
   PodUpdated,
@@ -105,6 +106,7 @@ export {
 } from "./workers/events.ts";
 export type {
   PodAddedData,
+  PodRetriedData,
   PodTerminatingData,
   SyncFailedData,
   TerminationReason,

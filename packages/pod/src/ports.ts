@@ -80,6 +80,8 @@ export interface PodStatusOptions {
 export interface WaitingReason {
   readonly reason: string;
   readonly message: string;
+  /** Monotonic: the next attempt comes then, and not before. Absent: with the pod's next sync. */
+  readonly nextAttemptAt?: number;
 }
 
 /** Node resources: cgroups of pods and what is told to the runtime about containers. Filled by `@holdfast/resource`. */

@@ -27,6 +27,8 @@ export interface AgentView {
   exec(pod: PodObject, body: ExecBody, signal: AbortSignal): Promise<ExecAnswer>;
   /** Takes the pod out of traffic, or gives it back; the pod as it is then. */
   cordon(pod: PodObject, on: boolean, by: string): PodObject;
+  /** Waiting containers are tried now; undefined when nothing waits. */
+  retry(pod: PodObject, container: string | undefined, by: string): readonly string[] | undefined;
   node(): NodeObject;
   failures(): readonly string[];
   metrics(): string;
@@ -90,6 +92,8 @@ async function podAnswer(view: AgentView, request: ApiRequest, rest: readonly st
     return { json: await view.exec(pod, execBody(request.body), request.signal) };
   if ((action === "cordon" || action === "uncordon") && request.method === "POST")
     return { json: view.cordon(pod, action === "cordon", askedBy(request.body)) };
+  if (action === "retry" && request.method === "POST")
+    return { json: { retried: view.retry(pod, containerOf(request.body), askedBy(request.body)) ?? null } };
   throw new HoldfastError("AGENT_ROUTE", "not-found", `a pod has no "${action}" for ${request.method}`);
 }
 
@@ -121,6 +125,14 @@ function askedBy(body: unknown): string {
   if (typeof by === "string" && /^[\w.@-]{1,64}$/.test(by)) return by;
   throw new HoldfastError("AGENT_REQUEST", "bad-input", "by must be a user's name of at most 64 characters", {
     fieldPath: "by",
+  });
+}
+
+function containerOf(body: unknown): string | undefined {
+  const { container } = (body ?? {}) as Record<string, unknown>;
+  if (container === undefined || typeof container === "string") return container;
+  throw new HoldfastError("AGENT_REQUEST", "bad-input", "container must be a name", {
+    fieldPath: "container",
   });
 }
 

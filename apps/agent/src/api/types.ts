@@ -10,6 +10,7 @@
  * | GET /api/v1/namespaces/NS/pods/NAME | {@link PodObject} |
  * | GET /api/v1/namespaces/NS/pods/NAME/log?container=&previous=&follow=&tailLines=&sinceSeconds=&timestamps= | plain text |
  * | POST /api/v1/namespaces/NS/pods/NAME/exec | {@link ExecAnswer} for an {@link ExecBody} |
+ * | POST /api/v1/namespaces/NS/pods/NAME/retry | {@link RetryAnswer} for `{ by, container? }` |
  * | GET /api/v1/node | {@link NodeObject} |
  * | GET /api/v1/journal/events?pod=&podUid=&container=&type=A,B/*&since=MS&before=SEQ&after=SEQ&limit= | {@link EventList}, oldest first |
  * | GET /api/v1/journal/events?…&follow=true | one `JournalEvent` a line: the page, then what comes |
@@ -31,11 +32,27 @@ export interface PodObject extends Pod {
     readonly worker: "waiting" | "sync" | "terminating" | "terminated";
     /** Why it does not get on, or what is wrong with its manifest; one line each. */
     readonly problems: readonly string[];
+    /** Containers that do not run and will be tried again. */
+    readonly waits?: readonly WaitObject[];
     /** File that the manifest came from. */
     readonly file?: string;
     /** Its last events, oldest first; only when one pod is asked for. */
     readonly events?: readonly PodEvent[];
   };
+}
+
+/** A container that waits for another attempt. */
+export interface WaitObject {
+  readonly container: string;
+  /** CrashLoopBackOff, ImagePullBackOff, CreateContainerError ... */
+  readonly reason: string;
+  /** When it comes, at the latest; absent: it is being made. ISO, whole seconds. */
+  readonly nextAttempt?: string;
+}
+
+/** What `retry` did: the containers that waited (none: a step of the pod that had failed), or null: nothing waited. */
+export interface RetryAnswer {
+  readonly retried: readonly string[] | null;
 }
 
 /** One line of a pod's history, from the bus. */

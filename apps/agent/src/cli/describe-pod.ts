@@ -7,6 +7,7 @@ import type { Container, ContainerStateStatus, ContainerStatus } from "@holdfast
 import type { KubeEvent } from "@holdfast/journal";
 import type { PodObject } from "../api/types.ts";
 import { formatKubeEvents } from "./event-lines.ts";
+import { waitLines } from "./pod-rows.ts";
 
 /** Kubernetes events shown. */
 const MAX_EVENTS = 20;
@@ -33,6 +34,7 @@ export function describePod(
     field("QoS Class", status.qosClass ?? ""),
     ...(pod.holdfast.file === undefined ? [] : [field("Manifest", pod.holdfast.file)]),
     ...pod.holdfast.problems.map((problem) => field("Problem", problem)),
+    ...waitLines(pod, now).map((line) => field("Waits", line)),
     ...containers("Init Containers", spec.initContainers ?? [], status.initContainerStatuses ?? []),
     ...containers("Containers", spec.containers, status.containerStatuses ?? []),
     "Conditions:",

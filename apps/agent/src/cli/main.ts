@@ -16,6 +16,7 @@ import { eventsCommand } from "./commands/events.ts";
 import { execCommand } from "./commands/exec.ts";
 import { getCommand } from "./commands/get.ts";
 import { logsCommand } from "./commands/logs.ts";
+import { retryCommand } from "./commands/retry.ts";
 import { runCommand } from "./commands/run.ts";
 import { validateCommand } from "./commands/validate.ts";
 import { versionCommand } from "./commands/version.ts";
@@ -31,6 +32,7 @@ export const COMMANDS: readonly Command[] = [
   eventsCommand,
   logsCommand,
   execCommand,
+  retryCommand,
   cordonCommand,
   uncordonCommand,
   validateCommand,

@@ -42,11 +42,22 @@ export function formatPodList(list: PodList, options: PodTableOptions): string {
     ...list.node.map((problem) => `node: ${problem}`),
     ...list.manifestProblems.map((problem) => `manifest: ${problem}`),
     ...list.items.flatMap((pod) =>
-      pod.holdfast.problems.map((problem) => `${pod.metadata.namespace}/${pod.metadata.name}: ${problem}`),
+      [...pod.holdfast.problems, ...waitLines(pod, options.now)].map(
+        (problem) => `${pod.metadata.namespace}/${pod.metadata.name}: ${problem}`,
+      ),
     ),
   ];
   if (problems.length > 0) sections.push(problems.map((problem) => `! ${problem}`).join("\n"));
   return sections.join("\n\n");
+}
+
+/** What each waiting container waits for, in words. */
+export function waitLines({ holdfast: { waits = [] } }: PodObject, now: number): string[] {
+  return waits.map(({ container, reason, nextAttempt }) => {
+    const left = nextAttempt === undefined ? 0 : Date.parse(nextAttempt) - now;
+    const when = left < 1000 ? "now" : `in ${formatAge(left)}`;
+    return `${container}: ${reason}, next attempt ${when}`;
+  });
 }
 
 function podRow(pod: PodObject, options: PodTableOptions): string[] {

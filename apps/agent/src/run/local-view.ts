@@ -12,11 +12,19 @@ import { computeReadyCondition } from "@holdfast/node";
 import type { MachineFacts, RuntimeState } from "@holdfast/node";
 import { formatProblem } from "@holdfast/pod";
 import type { Cordon } from "@holdfast/status";
-import type { ManifestProblem, PodView } from "@holdfast/pod";
+import type { ContainerWait, ManifestProblem, PodView } from "@holdfast/pod";
 import type { AgentView, LogQuery } from "../api/routes.ts";
 import { PodEvents } from "../api/pod-events.ts";
 import { PodWatch } from "../api/pod-watch.ts";
-import type { ExecAnswer, ExecBody, NodeObject, PodList, PodObject, WatchEvent } from "../api/types.ts";
+import type {
+  ExecAnswer,
+  ExecBody,
+  NodeObject,
+  PodList,
+  PodObject,
+  WaitObject,
+  WatchEvent,
+} from "../api/types.ts";
 import type { AgentConfig } from "../config/agent-config.ts";
 import { chooseContainer, logFileOf } from "../logs/container-log.ts";
 import { readLog } from "../logs/read-log.ts";
@@ -173,6 +181,11 @@ export class LocalView implements AgentView, Component {
     return this.pod(namespace, name) ?? pod;
   }
 
+  retry(pod: PodObject, container: string | undefined, by: string): readonly string[] | undefined {
+    const named = container === undefined ? undefined : chooseContainer(pod, container);
+    return this.#side?.pods.retry(pod.metadata.uid, by, named);
+  }
+
   node(): NodeObject {
     const { config, machine, runtime, configWarnings, instanceId } = this.#options;
     const readiness = this.#runtimeState?.readiness() ?? { runtime: "not started", network: undefined };
@@ -278,10 +291,19 @@ export class LocalView implements AgentView, Component {
       holdfast: {
         worker: state,
         problems,
+        ...(view.waits.length > 0 && { waits: view.waits.map((wait) => this.#waitObject(wait)) }),
         ...(file !== undefined && { file }),
         ...(withEvents && { events: this.#events.of(pod.metadata.uid) }),
       },
     };
+  }
+
+  #waitObject({ container, reason, nextAttemptAt }: ContainerWait): WaitObject {
+    if (nextAttemptAt === undefined) return { container, reason };
+    const { clock } = this.#options;
+    // Whole seconds: the two clocks' drift must not look like a change.
+    const at = Math.round((clock.now() + nextAttemptAt - clock.monotonic()) / 1000) * 1000;
+    return { container, reason, nextAttempt: new Date(at).toISOString() };
   }
 
   async #read(subscription: Subscription<AnyEnvelope>): Promise<void> {

@@ -122,6 +122,13 @@ export class ImageManager {
     }
   }
 
+  /** Somebody wants the next pull now: its wait begins anew. Whether there was anything to forgive. */
+  retry(uid: string, { image }: Container): boolean {
+    const key = `${uid}_${withTag(image)}`;
+    this.#backoff.reset(key);
+    return this.#failures.delete(key);
+  }
+
   /** The pod is gone. */
   forget(uid: string): void {
     for (const key of this.#failures.keys()) {

@@ -12,7 +12,7 @@ import { nullPublisher } from "@holdfast/bus";
 import { HoldfastError } from "@holdfast/core/errors";
 import { silentLogger } from "@holdfast/core/log";
 import { noMetrics } from "@holdfast/core/metrics";
-import type { Pod } from "@holdfast/core/pod-types";
+import type { Container, Pod } from "@holdfast/core/pod-types";
 import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
 import type { ContainerGcPolicy } from "./compute-container-gc.ts";
 import { ContainerFiles } from "./container-files.ts";
@@ -161,6 +161,12 @@ export class PodRuntimeManager {
   ): Promise<GarbageCollected> {
     this.#deps.backoff.gc();
     return collectGarbage(this.#deps, all, this.#policy, predicates);
+  }
+
+  /** The container's next start, and the pull of its image, wait no more: their back-offs begin anew. Whether there were any. */
+  retry(pod: Pod, container: Container): boolean {
+    const started = this.#deps.backoff.retry(pod, container);
+    return this.#deps.images.retry(pod.metadata.uid, container) || started;
   }
 
   /** Forgets back-offs and caches of a pod that is gone. */

@@ -213,7 +213,8 @@ export class PodSync {
       signal.throwIfAborted();
       const failure = PodSyncError.from("RunContainerError", error);
       const { reason, message, comeBackAt } = failure;
-      this.#waiting.set(container.name, { reason, message });
+      const next = comeBackAt === undefined ? {} : { nextAttemptAt: comeBackAt };
+      this.#waiting.set(container.name, { reason, message, ...next });
       if (comeBackAt !== undefined) this.#comeBackBy(comeBackAt);
       if (!failure.isBackOff) {
         this.#count("kubelet_started_containers_errors_total", "Containers that did not start.", {

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** From a document to a pod, or to everything that is wrong with it. Fields first, then what they mean together. */
+import { BACKOFF_ANNOTATION } from "@holdfast/core/names";
 import type { Pod, PodSpec } from "@holdfast/core/pod-types";
+import { parseBackOff } from "../kuberuntime/parse-back-off.ts";
 import { checkField } from "./check-fields.ts";
 import { podFields } from "./fields.ts";
 import type { ManifestDocument } from "./parse-manifest.ts";
 import type { ProblemList } from "./problem.ts";
+import { childPath } from "./read-node.ts";
 import { DocumentReport } from "./report.ts";
 import { validateContainers } from "./validate-containers.ts";
 import { validateMetadata } from "./validate-metadata.ts";
@@ -29,6 +32,7 @@ export function validatePod(
   const pod = (checked ?? {}) as unknown as Loose<Pod>;
   if (pod.metadata !== undefined) validateMetadata(pod.metadata, report, options);
   if (pod.spec !== undefined) validateSpec(pod.spec, report, options);
+  if (pod.metadata !== undefined) validateBackOff(pod.metadata, pod.spec, report);
   return report.failed ? undefined : (pod as unknown as WrittenPod);
 }
 
@@ -48,6 +52,20 @@ function isPodKind({ value }: ManifestDocument, report: DocumentReport): boolean
     `no kind ${shown(kind)} of version ${shown(apiVersion)} can run here: a manifest holds v1 Pods (or a v1 List of them)`,
   );
   return false;
+}
+
+/** One error that names the annotation. What is wrong with the containers is said elsewhere. */
+function validateBackOff(
+  { annotations }: Loose<Pod["metadata"]>,
+  spec: Loose<PodSpec> | undefined,
+  report: DocumentReport,
+): void {
+  const text = annotations?.[BACKOFF_ANNOTATION];
+  if (text === undefined || report.hasErrorIn("spec")) return;
+  const names = [...(spec?.initContainers ?? []), ...(spec?.containers ?? [])].map(({ name }) => name);
+  const { problem } = parseBackOff(text, names);
+  if (problem !== undefined)
+    report.error(childPath("metadata.annotations", BACKOFF_ANNOTATION), invalidValue(text, problem));
 }
 
 function validateSpec(spec: Loose<PodSpec>, report: DocumentReport, options: ValidateOptions): void {

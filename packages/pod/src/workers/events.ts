@@ -22,6 +22,15 @@ export interface PodTerminatingData {
   readonly graceSeconds: number | undefined;
 }
 
+/** Waits were ended by hand. */
+export interface PodRetriedData {
+  /** Who asked. */
+  readonly by: string;
+  /** The containers that waited. */
+  readonly containers: readonly string[];
+  readonly message: string;
+}
+
 /** A step of a pod's worker failed. */
 export interface SyncFailedData {
   readonly step: "sync" | "terminating" | "terminated";
@@ -50,6 +59,10 @@ export const PodTerminating: EventType<PodTerminatingData, "pod/PodTerminating">
 export const PodTerminated: EventType<{ readonly removed: boolean }, "pod/PodTerminated"> = defineEvent<{
   readonly removed: boolean;
 }>()("pod/PodTerminated");
+
+/** Somebody asked for a pod's waiting containers to be tried now. */
+export const PodRetried: EventType<PodRetriedData, "pod/PodRetried"> =
+  defineEvent<PodRetriedData>()("pod/PodRetried");
 
 /** A step failed and comes again. Told once for each message. kubelet: FailedSync. */
 export const SyncFailed: EventType<SyncFailedData, "pod/SyncFailed"> =

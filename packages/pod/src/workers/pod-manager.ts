@@ -21,12 +21,13 @@ import { silentLogger } from "@holdfast/core/log";
 import type { Logger } from "@holdfast/core/log";
 import { CONFIG_SOURCE_ANNOTATION } from "@holdfast/core/names";
 import { noMetrics } from "@holdfast/core/metrics";
+import { allContainers } from "@holdfast/core/pod";
 import type { Pod, PodStatus } from "@holdfast/core/pod-types";
 import { jitter, seededRandom } from "@holdfast/core/random";
 import type { Random } from "@holdfast/core/random";
 import type { PodUpdate } from "../config/pod-update.ts";
 import type { TerminationRequest } from "./compute-worker-update.ts";
-import { PodAdded, PodRemoved, PodUpdated } from "./events.ts";
+import { PodAdded, PodRemoved, PodRetried, PodUpdated } from "./events.ts";
 import { computeUnclaimed, findOnNode, readUnclaimed } from "./housekeeping.ts";
 import { PodDirectories } from "./pod-directories.ts";
 import type { PodWorker, PodWorkerState } from "./pod-worker.ts";
@@ -42,6 +43,18 @@ export interface PodView {
   readonly problem: string | undefined;
   /** Nothing is left to be done in its state. */
   readonly finished: boolean;
+  /** Containers that wait for another attempt. */
+  readonly waits: readonly ContainerWait[];
+}
+
+/** A container that does not run and will be tried again. */
+export interface ContainerWait {
+  readonly container: string;
+  /** CrashLoopBackOff, ImagePullBackOff, CreateContainerError ... */
+  readonly reason: string;
+  readonly message: string;
+  /** Monotonic: when the next attempt comes at the latest. Undefined: it is being made. */
+  readonly nextAttemptAt: number | undefined;
 }
 
 const DEFAULT_POD_LOGS_DIR = "/var/log/pods";
@@ -155,6 +168,29 @@ export class PodManager implements Component {
     this.#workers.terminate(uid, request);
     const seconds = Math.max(MIN_KILL_WAIT_SECONDS, 1.5 * (worker.graceSeconds ?? 0));
     await withDeadline(this.#deps.clock, seconds * 1000, `killing pod ${uid}`, down);
+  }
+
+  /**
+   * The pod's waiting containers, or one of them, are tried now: their back-offs begin anew. A step of the pod that failed
+   * comes again, too. Returns who waited; undefined: nothing did, and nothing happens. Publishes `pod/PodRetried`, which is the cause of what
+   * follows. Not the kubelet's.
+   */
+  retry(uid: string, by: string, container?: string): readonly string[] | undefined {
+    const worker = this.#workers.get(uid);
+    if (worker === undefined || worker.state !== "sync") return undefined;
+    const { pod } = worker;
+    const names = [...worker.waitingReasons.keys()].filter(
+      (name) => container === undefined || name === container,
+    );
+    const waiting = allContainers(pod.spec).filter(({ name }) => names.includes(name));
+    if (waiting.length === 0 && worker.problem === undefined) return undefined;
+    for (const one of waiting) this.#deps.runtime.retry(pod, one);
+    const containers = waiting.map(({ name }) => name);
+    const what = containers.length === 0 ? "the pod" : containers.join(", ");
+    const message = `${by} asked for ${what} to be tried now`;
+    const seq = this.#publisher.publish(PodRetried, { by, containers, message }, { subject: subjectOf(pod) });
+    this.#workers.wake(uid, [seq], true);
+    return containers;
   }
 
   /** One housekeeping pass soon, without waiting for its time. */
@@ -359,7 +395,20 @@ export class PodManager implements Component {
     const { pod, state, finished, unclaimed, waiting } = worker;
     const problem =
       worker.problem ?? waiting?.message ?? (unclaimed ? "no source has listed this pod yet" : undefined);
-    return { pod, state, finished, problem, status: this.#deps.status.get(worker.uid) };
+    const status = this.#deps.status.get(worker.uid);
+    return { pod, state, finished, problem, status, waits: this.#waits(worker) };
+  }
+
+  #waits({ uid, state, waitingReasons }: PodWorker): readonly ContainerWait[] {
+    if (waitingReasons.size === 0 || state !== "sync") return [];
+    const dueIn = this.#workers.dueIn(uid);
+    const due = dueIn === undefined ? undefined : this.#deps.clock.monotonic() + dueIn;
+    return Array.from(waitingReasons, ([container, { reason, message, nextAttemptAt = due }]) => ({
+      container,
+      reason,
+      message,
+      nextAttemptAt,
+    }));
   }
 }
 

@@ -149,6 +149,11 @@ export class PodWorkers {
     this.#run(worker);
   }
 
+  /** Milliseconds until the pod's next step, if it is not woken before; undefined when none is planned. */
+  dueIn(uid: string): number | undefined {
+    return this.#queue.dueIn(uid);
+  }
+
   /** There may be something to do for this pod. */
   wake(uid: string, causes: readonly number[] = [], resync = false): void {
     const worker = this.#workers.get(uid);

@@ -21,7 +21,7 @@ import type {
 /** The actions on the runtime. `PodRuntimeManager` fits. */
 export type PodRuntimeActions = Pick<
   PodRuntimeManager,
-  "syncPod" | "killPod" | "removePod" | "garbageCollect" | "forgetPod"
+  "syncPod" | "killPod" | "removePod" | "garbageCollect" | "forgetPod" | "retry"
 >;
 
 /** What is wanted. `PodConfig` fits. */

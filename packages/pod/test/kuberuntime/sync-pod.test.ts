@@ -74,6 +74,7 @@ describe("syncPod", () => {
         expect(result.waiting.get("foo1")).toEqual({
           reason: "CrashLoopBackOff",
           message: `back-off ${wait / 1000}s restarting failed container=foo1 pod=web_default(uid-1)`,
+          nextAttemptAt: result.comeBackAt,
         });
         expect(harness.calls()).toEqual([]);
         expect(harness.dataOf("BackOff")).toMatchObject({ eventType: "Warning", reason: "BackOff" });

@@ -318,6 +318,11 @@ describe("documents that are no valid pods", () => {
       podText({ metadata: "annotations: {kubernetes.io/config.mirror: x}" }),
       /mirror of a static pod/,
     ],
+    [
+      "a back-off that is none, naming the annotation",
+      podText({ metadata: 'annotations: {holdfast.agent/crash-loop-back-off: "initial=1s, facter=2"}' }),
+      /metadata\.annotations\[holdfast\.agent\/crash-loop-back-off\]: Invalid value: .*"facter" is none of initial, factor, max, reset/,
+    ],
   ])("%s", (_name, text, expected) => {
     expect(read(text)).toMatchObject({ failed: true, pods: [] });
     expect(problemsOf(text).join("\n")).toMatch(expected);

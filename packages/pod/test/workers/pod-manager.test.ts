@@ -65,6 +65,31 @@ describe("a pod's life", () => {
     expect(killing?.causes).toContain(terminating?.seq);
   });
 
+  it("retry ends the wait of a crashing container, and is its cause", async () => {
+    await startNode({ programs: { app: { exitAfterMs: 10, exitCode: 3 } } });
+    await node.want(staticPod("web"));
+    await node.advance(3000);
+    const { manager } = node.agent;
+    const [wait] = manager.pods()[0]?.waits ?? [];
+    expect(wait).toMatchObject({ container: "app", reason: "CrashLoopBackOff" });
+    expect(wait?.nextAttemptAt).toBeGreaterThan(node.clock.monotonic() + 5000);
+    const before = node.fake.containers().length;
+    expect(manager.retry("web", "ann", "other")).toBeUndefined();
+    node.programs["app"] = {};
+    expect(manager.retry("web", "ann")).toEqual(["app"]);
+    await node.settle();
+    expect(node.running()).toEqual(["web/app"]);
+    expect(node.fake.containers().length).toBeLessThanOrEqual(before + 1);
+    expect(manager.pods()[0]?.waits).toEqual([]);
+    expect(manager.retry("web", "ann")).toBeUndefined();
+    const retried = node.events.find(({ type }) => type === "pod/PodRetried");
+    expect(retried?.data).toMatchObject({ by: "ann", containers: ["app"] });
+    const creating = node.events.findLast(({ type }) => type === "pod/ContainerCreating");
+    expect(creating?.causes).toContain(retried?.seq);
+    await node.want();
+    await node.advance(1000);
+  });
+
   it("keeps a job that is done: containers for its logs, nothing that costs", async () => {
     await startNode({ programs: { app: { exitAfterMs: 5000 } } });
     await node.want(staticPod("job", { restartPolicy: "Never" }));
