@@ -61,6 +61,8 @@ export interface FakeRuntimeOptions {
   readonly containerd?: "1.6" | "1.7" | "2.1" | undefined;
   /** RPCs that it does not have, besides those of that containerd: CRI names, or `containerdEvents`. */
   readonly missing?: readonly string[] | undefined;
+  /** What it calls itself. Default `containerd`; `holdfast-cri-fake` without containerd's events, since no containerd is without. */
+  readonly runtimeName?: string | undefined;
   /** Whether it has the streamed lists of CRI 1.36. Default false. */
   readonly streamedLists?: boolean | undefined;
   /** What is on disk. Default {@link LOCAL_IMAGES}. */
@@ -103,6 +105,7 @@ const MISSING = {
   "2.1": [],
 } as const;
 const DEFAULT_SEED = 1;
+const CONTAINERD_EVENTS = "containerdEvents";
 
 /** See the top of the file. */
 export class FakeRuntime implements CriClient {
@@ -168,6 +171,8 @@ export class FakeRuntime implements CriClient {
     });
     const imageFs = (): ImageFs => this.imageFs();
     const self = {
+      runtimeName:
+        options.runtimeName ?? (this.#missing.has(CONTAINERD_EVENTS) ? "holdfast-cri-fake" : "containerd"),
       runtimeVersion: RUNTIME_VERSIONS[containerd],
       shownHandlers: containerd === "2.1" ? runtimeHandlers : undefined,
       conditions: () => [...this.#conditions.values()],
@@ -222,17 +227,12 @@ export class FakeRuntime implements CriClient {
     signal,
     filters = TASK_FILTERS,
   }: ContainerdEventsOptions = {}): AsyncIterableIterator<ContainerdTaskEvent> {
-    return openStream(
-      this.#caller,
-      "containerdEvents",
-      this.#missing.has("containerdEvents"),
-      signal,
-      (lost) =>
-        this.#taskEvents.subscribe(
-          signal,
-          lost,
-          ({ topic }) => filters.length === 0 || filters.some((filter) => filter.includes(`"${topic}"`)),
-        ),
+    return openStream(this.#caller, CONTAINERD_EVENTS, this.#missing.has(CONTAINERD_EVENTS), signal, (lost) =>
+      this.#taskEvents.subscribe(
+        signal,
+        lost,
+        ({ topic }) => filters.length === 0 || filters.some((filter) => filter.includes(`"${topic}"`)),
+      ),
     );
   }
 

@@ -18,6 +18,7 @@ import type { MethodFactory } from "./method.ts";
 
 /** What the runtime says of itself. */
 export interface StatusPorts {
+  readonly runtimeName: string;
   readonly runtimeVersion: string;
   /** Undefined where Status does not tell of handlers and features: before containerd 2. */
   readonly shownHandlers: readonly string[] | undefined;
@@ -42,7 +43,7 @@ export function createSelfService(ports: StatusPorts, { unary }: MethodFactory):
     version: unary("Version", VersionRequest, {
       handle: () => ({
         version: "0.1.0",
-        runtimeName: "containerd",
+        runtimeName: ports.runtimeName,
         runtimeVersion: ports.runtimeVersion,
         runtimeApiVersion: "v1",
       }),

@@ -3,7 +3,7 @@
 // The fake as a whole: sandboxes, addresses, images, crashes, faults, events.
 import { ContainerEventType, PodSandboxState } from "@holdfast/cri";
 import type { ContainerdTaskEvent } from "@holdfast/cri";
-import type { Fault, FakeRuntime } from "@holdfast/cri-fake";
+import type { Fault, FakeRuntime, FakeRuntimeOptions } from "@holdfast/cri-fake";
 import { describe, expect, it } from "vitest";
 
 import { create, errorOf, fakeWith, runSandbox, sandboxConfig, start, statusOf } from "./harness.ts";
@@ -190,6 +190,14 @@ describe("events", () => {
     const six = fakeWith({}, { containerd: "1.6" }).fake;
     await expect(six.getContainerEvents({}).next()).rejects.toMatchObject({ code: "CRI_UNIMPLEMENTED" });
     await expect(six.runtimeConfig({})).rejects.toMatchObject({ code: "CRI_UNIMPLEMENTED" });
+  });
+
+  it("of containerd are missing on a runtime of another name", async () => {
+    const nameOf = async (options: Partial<FakeRuntimeOptions>): Promise<string> =>
+      (await fakeWith({}, options).fake.version({})).runtimeName;
+    expect(await nameOf({})).toBe("containerd");
+    expect(await nameOf({ missing: ["containerdEvents"] })).toBe("holdfast-cri-fake");
+    expect(await nameOf({ missing: ["containerdEvents"], runtimeName: "cri-o" })).toBe("cri-o");
   });
 
   it("come before the CRI shows an exit, as on a real one", async () => {

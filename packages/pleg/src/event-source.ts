@@ -138,6 +138,7 @@ export class EventSource {
 
   #told(failure: unknown): void {
     const { logger } = this.#options;
+    this.#service = undefined;
     const problem = failure === undefined ? "the stream ended" : errorText(failure);
     if (this.#state !== "silent") this.#state = isUnimplemented(failure) ? "unsupported" : "down";
     if (problem !== this.#problem)

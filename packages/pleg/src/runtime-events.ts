@@ -8,11 +8,22 @@
  * Owns: nothing. Lost on a crash: nothing.
  */
 import { isUnimplemented } from "@holdfast/core/errors";
-import type { ContainerEventResponse, ContainerEventType, CriClient } from "@holdfast/cri";
+import type { ContainerEventResponse, ContainerEventType } from "@holdfast/cri";
 import type { TaskEvent, TaskEventStream } from "./ports.ts";
 
-/** The calls that it takes to find out. A `CriClient` fits. */
-export type EventfulRuntime = Pick<CriClient, "containerdEvents" | "getContainerEvents" | "version">;
+/** The calls that it takes to find out. A `CriClient` fits; so does whoever looks on at containerd's events on their way. */
+export interface EventfulRuntime {
+  /** Subscribed when it is called, not with the first read. */
+  readonly containerdEvents: (options: { readonly signal: AbortSignal }) => AsyncIterable<TaskEvent>;
+  readonly getContainerEvents: (
+    request: Readonly<Record<never, never>>,
+    options: { readonly signal: AbortSignal },
+  ) => AsyncIterable<ContainerEventResponse>;
+  readonly version: (
+    request: Readonly<Record<never, never>>,
+    options: { readonly signal: AbortSignal; readonly deadlineMs: number },
+  ) => Promise<{ readonly runtimeName: string }>;
+}
 
 const CONTAINERD = "containerd";
 /** Finding out is not worth more. Milliseconds. */

@@ -57,8 +57,8 @@ class Runtime {
   name = "cri-o";
   versions = 0;
   readonly port: EventfulRuntime = {
-    containerdEvents: ({ signal } = {}) => this.tasks.open(signal),
-    getContainerEvents: (_request, { signal } = {}) => this.cri.open(signal),
+    containerdEvents: ({ signal }) => this.tasks.open(signal),
+    getContainerEvents: (_request, { signal }) => this.cri.open(signal),
     version: () => {
       this.versions += 1;
       return Promise.resolve(VersionResponse.create({ runtimeName: this.name }));

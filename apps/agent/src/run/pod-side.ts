@@ -12,7 +12,7 @@ import type { PodStatus } from "@holdfast/core/pod-types";
 import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
 import type { CriClient } from "@holdfast/cri";
 import type { MachineFacts, RuntimeState } from "@holdfast/node";
-import { ContainerDied, ContainerStarted, GenericPLEG, PodSync } from "@holdfast/pleg";
+import { ContainerDied, ContainerStarted, GenericPLEG, PodSync, runtimeEvents } from "@holdfast/pleg";
 import {
   FilePodSource,
   OwnedPodLister,
@@ -94,7 +94,12 @@ export function makePodSide(options: PodSideOptions): PodSide {
   const pleg: GenericPLEG = new GenericPLEG({
     runtime,
     clock,
-    events: (stream) => oom?.tasks(runtime, stream) ?? runtime.containerdEvents(stream),
+    events: runtimeEvents({
+      // The OOM watcher looks on; the CRI's events tell of no kill.
+      containerdEvents: (stream) => oom?.tasks(runtime, stream) ?? runtime.containerdEvents(stream),
+      getContainerEvents: runtime.getContainerEvents,
+      version: runtime.version,
+    }),
     labelSelector: { [NODE_LABEL]: owner.nodeName, [INSTANCE_LABEL]: owner.instanceId },
     publish: bus,
     logger: log("pleg"),

@@ -2,7 +2,7 @@
 
 /** Events are hints: lost, doubled and out of order they change how soon something is seen, and nothing else. */
 import { describe, expect, it } from "vitest";
-import type { Fault } from "@holdfast/cri-fake";
+import type { Fault, FakeRuntimeOptions } from "@holdfast/cri-fake";
 import { Crowd, podName } from "./crowd.ts";
 import { container, manifest } from "./pods.ts";
 
@@ -24,12 +24,44 @@ const ACTIONS = [
   "ExecSync",
 ];
 
-async function crowd(faults: readonly Fault[]): Promise<Crowd> {
-  const node = new Crowd(PODS);
+async function crowd(faults: readonly Fault[], fake: Partial<FakeRuntimeOptions> = {}): Promise<Crowd> {
+  const node = new Crowd(PODS, { fake });
   for (const fault of faults) node.runtime.addFault(fault);
   await node.up();
   return node;
 }
+
+describe("where events come from is chosen by what the runtime answers", () => {
+  it.each<readonly [string, Partial<FakeRuntimeOptions>, string, number]>([
+    ["containerd 1.6", { containerd: "1.6" }, "containerd", 200],
+    ["another runtime", { missing: ["containerdEvents"] }, "cri", 200],
+    [
+      "one without events",
+      { missing: ["containerdEvents", "GetContainerEvents"] },
+      "none",
+      1000 + REACTION_MS,
+    ],
+  ])("%s", async (_what, fake, service, limitMs) => {
+    const node = await crowd([], fake);
+    for (let round = 0; round < 2; round++) {
+      const { pleg } = (await node.snapshot()) as { pleg?: { events?: { service?: string } } };
+      expect(pleg?.events?.service ?? "none").toBe(service);
+      // A second restart of a pod would wait for its back-off.
+      for (let number = round; number < PODS; number += 2) {
+        expect(await node.restart(podName(number))).toBeLessThanOrEqual(limitMs);
+        await node.advance(3000);
+      }
+      // The same after a reconnect.
+      node.runtime.crash();
+      await node.advance(5000);
+      node.runtime.restart();
+      await node.advance(20_000);
+    }
+    expect(node.runtime.violations).toEqual([]);
+    await node.stop();
+    expect(node.troubles).toEqual([]);
+  });
+});
 
 describe("every event is lost", () => {
   it("what happens is seen within one relist period", async () => {

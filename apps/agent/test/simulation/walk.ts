@@ -63,6 +63,9 @@ const IDLE_CALLS: ReadonlySet<string> = new Set([
   "ListContainers",
   "Status",
   "containerdEvents",
+  // Where containerd's events are missing, others are looked for now and then.
+  "Version",
+  "GetContainerEvents",
 ]);
 const HOUR_MS = 3_600_000;
 
@@ -198,7 +201,10 @@ export class Walk {
     const times = 1 + Math.floor(this.#random() * 3);
     const fault: Fault =
       draw < 0.25
-        ? { match: { method: "containerdEvents", times: times * 5 }, ...this.#pick(EVENT_EFFECTS) }
+        ? {
+            match: { method: ["containerdEvents", "GetContainerEvents"], times: times * 5 },
+            ...this.#pick(EVENT_EFFECTS),
+          }
         : lists
           ? {
               match: { method: this.#pick(["ListPodSandbox", "ListContainers"]), times },

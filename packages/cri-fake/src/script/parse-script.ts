@@ -32,6 +32,7 @@ interface ScriptFields {
     | "criLagMs"
     | "streamedLists"
     | "missing"
+    | "runtimeName"
     | "addressPrefix"
     | "addresses"
     | "runtimeHandlers"

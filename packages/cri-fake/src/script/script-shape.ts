@@ -134,6 +134,7 @@ export const SCRIPT: Shape = object({
     criLagMs: MS,
     streamedLists: FLAG,
     missing: TEXTS,
+    runtimeName: NAME,
     addressPrefix: { kind: "text", filled: true },
     addresses: COUNT,
     runtimeHandlers: TEXTS,
