@@ -5,8 +5,9 @@
  *
  * Owns: the handle, the last sequence. Reads: a {@link KmsgDevice}. Invariants: no record is handed on twice, also over reopening; what the
  * kernel overwrote is counted; the event loop gets its turn after each batch; a failing device is asked ever more seldom, up to a minute.
- * Looks every second instead of waiting in a read: that would hold one of libuv's four threads for ever, and a child process costs a
- * megabyte; a look that finds nothing costs some microseconds (bench/kmsg.bench.ts). {@link KmsgReader.poke} looks at once.
+ * Looks now and then instead of waiting in a read: that would hold one of libuv's four threads for ever, a child process costs a megabyte, and
+ * Node can poll no character device. Who knows that something happened calls {@link KmsgReader.poke}, which looks at once; the looks in between are
+ * for what nobody tells.
  * Lost on a crash: the last sequence, unless a caller kept it ({@link KmsgReaderOptions.afterSequence}).
  */
 import type { Clock } from "@holdfast/core/clock";
@@ -31,12 +32,16 @@ export interface KmsgReaderOptions {
   readonly onProblem?: (problem: string | undefined) => void;
   /** Replay of this boot's records after this sequence (-1: all that is left). Default: only what comes after the start. */
   readonly afterSequence?: number | undefined;
-  /** Milliseconds between looks. Default 1000. */
+  /** Milliseconds between looks. Default 10 000. */
   readonly periodMs?: number;
+  /** Something is half read: the next look comes within a second. */
+  readonly isHalfway?: () => boolean;
   /** Records read in one turn of the event loop. Default 256: under 2 ms. */
   readonly batch?: number;
 }
 
+const PERIOD_MS = 10_000;
+const HALFWAY_MS = 1000;
 const REOPEN_MIN_MS = 1000;
 const REOPEN_MAX_MS = 60_000;
 
@@ -109,9 +114,14 @@ export class KmsgReader {
       this.#drained = Promise.withResolvers<void>();
       resolve();
       const isFailing = this.#problem !== undefined;
-      await this.#wait(isFailing ? this.#reopenMs : (this.#options.periodMs ?? 1000), signal);
+      await this.#wait(isFailing ? this.#reopenMs : this.#pauseMs(), signal);
       if (isFailing) this.#reopenMs = Math.min(this.#reopenMs * 2, REOPEN_MAX_MS);
     }
+  }
+
+  #pauseMs(): number {
+    const { periodMs = PERIOD_MS, isHalfway } = this.#options;
+    return isHalfway?.() === true ? Math.min(HALFWAY_MS, periodMs) : periodMs;
   }
 
   #open(): boolean {

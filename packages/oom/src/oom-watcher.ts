@@ -37,6 +37,8 @@ import type { OomContainer, OomTaskEvent } from "./ports.ts";
 const SIGKILLED = 137;
 /** A pid names a process for so long after its exit; then it may be another's. */
 const PID_FRESH_MS = 5000;
+/** Just under the time between two looks while a report is open: a timer may come early by a fraction. */
+const LOST_AFTER_MS = 900;
 
 /** kubelet: oomWatcher, and cAdvisor's OOM counter. */
 export class OomWatcher implements Component {
@@ -51,7 +53,8 @@ export class OomWatcher implements Component {
   readonly #settling = new Map<string, Timer>();
   readonly #queue: OomFact[] = [];
   #working: Promise<void> | undefined;
-  #isPendingOld = false;
+  /** Monotonic: since when a report is open without its kill line. */
+  #pendingSince: number | undefined;
   #lastGapAt: number | undefined;
   #link: LinkedSignal | undefined;
 
@@ -64,7 +67,8 @@ export class OomWatcher implements Component {
     this.#reader = new KmsgReader({
       device: options.device,
       clock: options.clock,
-      periodMs: options.periodMs ?? 1000,
+      ...(options.periodMs === undefined ? {} : { periodMs: options.periodMs }),
+      isHalfway: () => this.#assembler.isPending,
       afterSequence: replayAfter(options.replay, options.bootId),
       onRecord: (record) => {
         this.#metrics.records.inc();
@@ -123,20 +127,34 @@ export class OomWatcher implements Component {
   }
 
   /**
-   * Says that a container runs: its main process, its cgroup. Call it for what runs already when the agent starts; containerd's start events do
-   * it for the others. Its counter is read, so that kills before now are not told as new.
+   * Says who a container is: its names, its main process, its cgroup. Call it with `isNew` for one that was just created, and without for what
+   * runs already when the agent starts: then its counter is read, so that kills before now are not told as new. Never rejects.
    */
-  async remember(container: OomContainer): Promise<void> {
+  async remember(
+    container: OomContainer,
+    { isNew = false }: { readonly isNew?: boolean } = {},
+  ): Promise<void> {
     const entry = this.#memory.touch(container.containerId);
     entry.facts = container;
     entry.pid = container.pid ?? entry.pid;
     entry.cgroupPath = container.cgroupPath ?? entry.cgroupPath;
-    if (entry.baseline === undefined) entry.baseline = await this.#count(entry.cgroupPath);
+    if (isNew) entry.baseline ??= 0;
+    if (entry.baseline !== undefined) return;
+    const count = await this.#count(entry.cgroupPath);
+    // What the kernel counts from now on is new, whatever was told meanwhile.
+    entry.baseline ??= count;
+  }
+
+  /** Whether the container was heard of, so that nothing has to be asked about it. */
+  knows(containerId: string): boolean {
+    const entry = this.#memory.peek(containerId);
+    return entry?.facts !== undefined && entry.baseline !== undefined;
   }
 
   /** containerd's events: main processes are learnt, and `/tasks/oom` is a witness. Never throws, never waits. */
   observe(event: OomTaskEvent): void {
-    if (event.id !== event.containerId) return;
+    // containerd 1.6 tells a kill without naming a process.
+    if (event.topic !== "/tasks/oom" && event.id !== event.containerId) return;
     const entry = this.#memory.touch(event.containerId);
     switch (event.topic) {
       case "/tasks/start":
@@ -146,10 +164,12 @@ export class OomWatcher implements Component {
         return;
       case "/tasks/exit":
         entry.exitedAt = this.#options.clock.monotonic();
+        // The cgroup goes within milliseconds: before anybody else is told.
+        this.noteExit(event.containerId, event.exitStatus);
         return;
       case "/tasks/oom":
         entry.containerd += 1;
-        this.#settle(event.containerId);
+        this.#askOthers(event.containerId);
         return;
       case "/tasks/delete":
         return;
@@ -158,9 +178,17 @@ export class OomWatcher implements Component {
     }
   }
 
-  /** A container ended. After 137 the other witnesses are asked: its counter at once, as the cgroup soon goes, the log in 2 s. */
+  /** A container ended: the log is looked at. After 137 the other witnesses are asked: its counter at once, as the cgroup soon goes. */
   noteExit(containerId: string, exitCode: number | undefined): void {
-    if (exitCode !== SIGKILLED || this.#link === undefined) return;
+    if (this.#link === undefined) return;
+    if (exitCode === SIGKILLED) this.#askOthers(containerId);
+    else void this.#reader.poke();
+  }
+
+  /** The log and the counter now, and a comparison when all have had their time. */
+  #askOthers(containerId: string): void {
+    if (this.#link === undefined) return;
+    void this.#reader.poke();
     void this.#noteCount(containerId);
     this.#settle(containerId);
   }
@@ -173,10 +201,12 @@ export class OomWatcher implements Component {
     this.#publish.publish(KmsgGap, { lost }, this.#onNode());
   }
 
-  /** The kill line follows its summary within microseconds: what is pending for a whole look has lost it. */
+  /** The kill line follows its summary within microseconds: what is pending for a second has lost it. */
   #drained(): void {
-    if (this.#isPendingOld) for (const fact of this.#assembler.flush()) this.#enqueue(fact);
-    this.#isPendingOld = this.#assembler.isPending;
+    const now = this.#options.clock.monotonic();
+    if (now - (this.#pendingSince ?? now) >= LOST_AFTER_MS)
+      for (const fact of this.#assembler.flush()) this.#enqueue(fact);
+    this.#pendingSince = this.#assembler.isPending ? (this.#pendingSince ?? now) : undefined;
   }
 
   #problemChanged(problem: string | undefined): void {
@@ -307,7 +337,8 @@ export class OomWatcher implements Component {
     const entry: RememberedContainer = this.#memory.touch(containerId);
     // Only who looks the container up knows where its cgroup was.
     if (entry.cgroupPath === undefined) await this.#find(containerId);
-    entry.lastCount = (await this.#count(entry.cgroupPath)) ?? entry.lastCount;
+    const count = await this.#count(entry.cgroupPath);
+    if (count !== undefined) entry.lastCount = Math.max(count, entry.lastCount ?? 0);
   }
 
   async #count(cgroupPath: string | undefined): Promise<number | undefined> {

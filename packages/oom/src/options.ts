@@ -31,7 +31,7 @@ export interface OomWatcherOptions {
    * kernel still has. Default: only what happens after the start. kubelet: always replays everything, and tells it again after each restart.
    */
   readonly replay?: ReplayPoint;
-  /** Milliseconds between looks at the log. Default 1000. */
+  /** Milliseconds between looks at the log when nothing tells that there may be something. Default 10 000. */
   readonly periodMs?: number;
   /** Milliseconds that witnesses have before they are compared. Default 2000. */
   readonly settleMs?: number;

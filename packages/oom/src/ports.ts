@@ -61,4 +61,6 @@ export interface OomTaskEvent {
   /** The process: `containerId` for the main one, else an exec's. */
   readonly id: string;
   readonly pid?: number;
+  /** Of an exit. */
+  readonly exitStatus?: number;
 }

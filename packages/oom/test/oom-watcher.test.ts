@@ -11,7 +11,7 @@ test("a main process that was killed is told with its pod, its memory and the li
   env.add(ID_A, { pid: 28_438 });
   await env.watcher.start();
   env.kmsg.append(recordsOf("linux-3.10-memcg"));
-  await env.clock.advance(1000);
+  await env.clock.advance(10_000);
   expect(env.events("oom/")).toMatchObject([
     {
       type: "oom/ContainerOOM",
@@ -143,7 +143,7 @@ test("a lookup that hangs is given up, and the kill is told without it", async (
   await using env = new OomEnvironment({ lookup: { find: () => new Promise(() => undefined) } });
   await env.watcher.start();
   env.kmsg.append(recordsOf("linux-5.4-memcg"));
-  await env.clock.advance(4000);
+  await env.clock.advance(14_000);
   expect(env.events("oom/")).toMatchObject([{ subject: { containerId: ID_B } }]);
 });
 
@@ -228,7 +228,7 @@ test("kills beyond the queue are counted, not kept", async () => {
   await using env = new OomEnvironment({ queueCapacity: 3 });
   await env.watcher.start();
   for (let count = 0; count < 10; count++) env.kmsg.append(recordsOf("linux-5.4-memcg"));
-  await env.clock.advance(1000);
+  await env.clock.advance(10_000);
   const told = env.events("oom/").length;
   expect(told + env.metrics.value("holdfast_oom_dropped_total")).toBe(10);
   expect(env.metrics.value("holdfast_oom_dropped_total")).toBeGreaterThan(0);
@@ -291,4 +291,58 @@ test("a pod of another agent on this machine is no pod of ours", async () => {
   expect(env.events("oom/")).toMatchObject([
     { type: "oom/ProcessOOM", subject: { node: "n1", podUid: POD_UID } },
   ]);
+});
+
+test.each([
+  ["an exit with 137 that containerd tells", { topic: "/tasks/exit", exitStatus: 137 }],
+  ["any other exit: a child may have been the victim", { topic: "/tasks/exit", exitStatus: 1 }],
+  ["an OOM that containerd tells", { topic: "/tasks/oom" }],
+] as const)("the log is looked at right after %s", async (_name, event) => {
+  await using env = new OomEnvironment();
+  env.add(ID_A);
+  await env.watcher.start();
+  env.kmsg.append(recordsOf("linux-3.10-memcg"));
+  env.watcher.observe({ ...event, containerId: ID_A, id: ID_A });
+  await env.clock.settle();
+  expect(env.events("oom/")).toMatchObject([{ subject: { containerId: ID_A }, data: { witness: "kmsg" } }]);
+});
+
+test("an exec's exit asks nobody", async () => {
+  await using env = new OomEnvironment();
+  await env.watcher.start();
+  const before = env.kmsg.reads;
+  env.watcher.observe({ topic: "/tasks/exit", containerId: ID_A, id: "exec", exitStatus: 137 });
+  await env.clock.settle();
+  expect(env.kmsg.reads).toBe(before);
+});
+
+test("the counter is read when containerd tells of a kill, and of the exit: later the cgroup is gone", async () => {
+  await using env = new OomEnvironment();
+  env.kmsg.failure = new Error("EACCES");
+  await env.watcher.start();
+  await env.watcher.remember(env.add(ID_A, { cgroupPath: PATH_A }), { isNew: true });
+  env.counters.set(PATH_A, 2);
+  env.watcher.observe({ topic: "/tasks/oom", containerId: ID_A, id: ID_A });
+  await env.clock.settle();
+  env.counters.delete(PATH_A);
+  env.watcher.observe({ topic: "/tasks/exit", containerId: ID_A, id: ID_A, exitStatus: 137 });
+  await env.clock.advance(5000);
+  expect(env.events("oom/")).toMatchObject([{ data: { witness: "cgroup" } }]);
+  expect(
+    env.metrics.value("container_oom_events_total", { container: "app", namespace: "default", pod: "web" }),
+  ).toBe(1);
+});
+
+test("what is new has counted nothing, and what ran before is asked once", async () => {
+  const asked: string[] = [];
+  const read = async (path: string): Promise<number> => asked.push(path);
+  await using env = new OomEnvironment({ counters: { read } });
+  await env.watcher.start();
+  await env.watcher.remember(env.add(ID_A, { cgroupPath: PATH_A }), { isNew: true });
+  await env.watcher.remember(env.add(ID_A, { cgroupPath: PATH_A }));
+  expect(asked).toEqual([]);
+  expect([ID_A, ID_B].map((id) => env.watcher.knows(id))).toEqual([true, false]);
+  await env.watcher.remember(env.add(ID_B, { cgroupPath: "/b" }));
+  await env.watcher.remember(env.add(ID_B, { cgroupPath: "/b" }));
+  expect(asked).toEqual(["/b"]);
 });
