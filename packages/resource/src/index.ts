@@ -25,3 +25,20 @@ export type { CpuInfo, CpuLevel, MachineTopology, NumaNode } from "./machine/mac
 export { readMachineTopology } from "./machine/read-machine-topology.ts";
 export type { SystemTree } from "./machine/read-machine-topology.ts";
 export { openSystemTree } from "./node/system-tree.ts";
+export { mergeHints } from "./topology/merge-hints.ts";
+export type { MergeOptions } from "./topology/merge-hints.ts";
+export {
+  averageDistance,
+  parseTopologyPolicy,
+  parseTopologyPolicyOptions,
+  parseTopologyScope,
+  TopologyPolicy,
+} from "./topology/topology-policy.ts";
+export type {
+  TopologyDecision,
+  TopologyPolicyName,
+  TopologyPolicyOptions,
+  TopologyScope,
+} from "./topology/topology-policy.ts";
+export { admissionError, TOPOLOGY_AFFINITY_ERROR, TopologyManager } from "./topology/topology-manager.ts";
+export type { AdmitResult, TopologyManagerOptions } from "./topology/topology-manager.ts";

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+import { ManualClock } from "@holdfast/core/manual-clock";
+import type { Container, Pod } from "@holdfast/core/pod-types";
+import { describe, expect, it } from "vitest";
+import {
+  averageDistance,
+  parseTopologyPolicy,
+  parseTopologyPolicyOptions,
+  parseTopologyScope,
+  readMachineTopology,
+  TopologyManager,
+} from "@holdfast/resource";
+import type { HintProvider, TopologyHint, TopologyManagerOptions } from "@holdfast/resource";
+import { EPYC, HT2, machineTree } from "./fixtures/machines.ts";
+import { container, podOf } from "./fixtures/pods.ts";
+
+const { numaNodes } = readMachineTopology(machineTree(HT2));
+const NO_AGREEMENT = {
+  admit: false,
+  reason: "TopologyAffinityError",
+  message: "Resources cannot be allocated with Topology locality",
+};
+
+/** A provider with fixed hints that remembers what it was asked. */
+function provider(
+  hints: readonly TopologyHint[] | undefined,
+  name = "cpu",
+): HintProvider & { calls: string[] } {
+  const calls: string[] = [];
+  const map = new Map([[name, hints]]);
+  return {
+    name,
+    calls,
+    topologyHints: (_pod: Pod, { name: of }: Container) => {
+      calls.push(`hints ${of}`);
+      return map;
+    },
+    podTopologyHints: () => {
+      calls.push("pod hints");
+      return Promise.resolve(map);
+    },
+    allocate: (_pod, { name: of }, hint) => {
+      calls.push(`allocate ${of} ${hint.numaNodes?.join("+") ?? "any"}`);
+    },
+  };
+}
+
+function manager(options: Partial<TopologyManagerOptions>): TopologyManager {
+  return new TopologyManager({ providers: [], numaNodes, clock: new ManualClock(), ...options });
+}
+const pod = podOf("p", [container("a"), container("b")], { initContainers: [container("i")] });
+
+describe("TopologyManager", () => {
+  // kubelet: TestAdmit
+  const P = (...ids: number[]): TopologyHint => ({ numaNodes: ids, preferred: true });
+  const N = (...ids: number[]): TopologyHint => ({ numaNodes: ids, preferred: false });
+  it.each([
+    ["none", [N(0)], true],
+    ["best-effort", undefined, true],
+    ["best-effort", [P(0), N(0, 1)], true],
+    ["best-effort", [N(0, 1)], true],
+    ["restricted", [P(0), N(0, 1)], true],
+    ["restricted", [P(0), P(1), N(0, 1)], true],
+    ["restricted", [N(0, 1)], false],
+    ["restricted", [], false],
+    ["single-numa-node", [P(0), N(0, 1)], true],
+    ["single-numa-node", [P(0, 1)], false],
+    ["single-numa-node", [N(0, 1)], false],
+  ] as const)("with %s and hints %j says %s in both scopes", async (policy, hints, admitted) => {
+    for (const scope of ["container", "pod"] as const) {
+      const result = await manager({ policy, scope, providers: [provider(hints)] }).admit(pod);
+      expect(result).toEqual(admitted ? { admit: true } : NO_AGREEMENT);
+    }
+  });
+
+  it("asks and allocates container by container, init containers first", async () => {
+    const cpu = provider([P(1)]);
+    const topology = manager({ policy: "restricted", providers: [cpu] });
+    await topology.admit(pod);
+    expect(cpu.calls).toEqual(["i", "a", "b"].flatMap((name) => [`hints ${name}`, `allocate ${name} 1`]));
+    expect(topology.affinity("p", "a")).toEqual(P(1));
+    topology.removePod("p");
+    expect(topology.affinity("p", "a")).toEqual({ numaNodes: undefined, preferred: false });
+  });
+
+  it("asks once for the pod with scope pod, and gives all containers one hint", async () => {
+    const cpu = provider([P(1)]);
+    await manager({ policy: "restricted", scope: "pod", providers: [cpu] }).admit(pod);
+    expect(cpu.calls).toEqual(["pod hints", "allocate i 1", "allocate a 1", "allocate b 1"]);
+  });
+
+  it("asks for no hints with none, and allocates all the same", async () => {
+    const cpu = provider([]);
+    await manager({ providers: [cpu] }).admit(pod);
+    expect(cpu.calls).toEqual(["allocate i any", "allocate a any", "allocate b any"]);
+  });
+
+  // kubelet: TestAdmissionErrors
+  it("keeps an error's own reason, and calls any other one unexpected", async () => {
+    const failing = (error: Error): HintProvider => ({
+      ...provider([P(0)]),
+      allocate: () => Promise.reject(error),
+    });
+    const typed = Object.assign(new Error("SMT Alignment Error: …"), {
+      admissionReason: "SMTAlignmentError",
+    });
+    expect(await manager({ providers: [failing(typed)] }).admit(pod)).toEqual({
+      admit: false,
+      reason: "SMTAlignmentError",
+      message: "SMT Alignment Error: …",
+    });
+    expect(await manager({ providers: [failing(new Error("no luck"))] }).admit(pod)).toEqual({
+      admit: false,
+      reason: "UnexpectedAdmissionError",
+      message: "Allocate failed due to no luck, which is unexpected",
+    });
+  });
+
+  it("serves one pod at a time, also while a provider takes its time", async () => {
+    const log: string[] = [];
+    let release = (): void => {};
+    const slow: HintProvider = {
+      ...provider([P(0)]),
+      allocate: async ({ metadata: { uid } }) => {
+        log.push(`${uid} begins`);
+        if (uid === "first") await new Promise<void>((resolve) => (release = resolve));
+        log.push(`${uid} ends`);
+      },
+    };
+    const topology = manager({ providers: [slow] });
+    const both = ["first", "second"].map((uid) => topology.admit(podOf(uid, [container("a")])));
+    await expect.poll(() => log.length).toBe(1);
+    release();
+    await Promise.all(both);
+    expect(log).toEqual(["first begins", "first ends", "second begins", "second ends"]);
+  });
+
+  it("keeps no hint of a pod that was refused", async () => {
+    const hints = [[P(0)], []];
+    const changing: HintProvider = {
+      ...provider([]),
+      topologyHints: () => new Map([["cpu", hints.shift()]]),
+    };
+    const topology = manager({ policy: "restricted", providers: [changing] });
+    expect(await topology.admit(podOf("p", [container("a"), container("b")]))).toEqual(NO_AGREEMENT);
+    expect(topology.affinity("p", "a").numaNodes).toBeUndefined();
+  });
+
+  // kubelet: TestNewManager, TestManagerScope, TestNewTopologyManagerOptions
+  it("refuses what it does not know", () => {
+    expect(() => parseTopologyPolicy("unknown")).toThrow('unknown policy: "unknown"');
+    expect(() => parseTopologyScope("unknown")).toThrow('unknown scope: "unknown"');
+    expect(() => parseTopologyPolicyOptions({ "unknown-option": "true" })).toThrow(
+      "unknown Topology Manager",
+    );
+    expect(() => parseTopologyPolicyOptions({ "prefer-closest-numa-nodes": "not a boolean" })).toThrow(
+      'bad value for option "prefer-closest-numa-nodes"',
+    );
+    expect(() => parseTopologyPolicyOptions({ "max-allowable-numa-nodes": "7" })).toThrow("less than 8");
+    expect(() => parseTopologyPolicyOptions({ "max-allowable-numa-nodes": "many" })).toThrow("is no number");
+    expect(
+      parseTopologyPolicyOptions({ "prefer-closest-numa-nodes": "true", "max-allowable-numa-nodes": "10" }),
+    ).toEqual({ preferClosestNumaNodes: true, maxAllowableNumaNodes: 10 });
+    expect(parseTopologyPolicyOptions({}).maxAllowableNumaNodes).toBe(8);
+  });
+
+  it("refuses machines with more nodes than it may merge, unless the policy is none", () => {
+    const many = readMachineTopology(machineTree({ ...EPYC, sockets: 3 })).numaNodes;
+    expect(() => manager({ numaNodes: many, policy: "restricted" })).toThrow(
+      "unsupported on machines with more than 8 NUMA Nodes",
+    );
+    expect(() => manager({ numaNodes: many })).not.toThrow();
+    const policyOptions = { preferClosestNumaNodes: false, maxAllowableNumaNodes: 12 };
+    expect(() => manager({ numaNodes: many, policy: "restricted", policyOptions })).not.toThrow();
+  });
+
+  // kubelet: TestCalculateAvgDistanceFor
+  it("takes the mean of all distances among nodes", () => {
+    const { numaNodes: eight } = readMachineTopology(machineTree(EPYC));
+    expect(averageDistance(eight, [])).toBe(0);
+    expect(averageDistance(eight, [3])).toBe(10);
+    expect(averageDistance(eight, [0, 1])).toBe(11);
+    expect(averageDistance(eight, [0, 4])).toBe(21);
+  });
+});
