@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+export type { StatsErrorCode } from "./errors.ts";
+export type {
+  FilesystemLayout,
+  KernelFiles,
+  ListStatsPods,
+  MeasureTree,
+  RawFilesystem,
+  SampleOptions,
+  Statfs,
+  StatsContainer,
+  StatsPod,
+  StatsProblem,
+  StatsProvider,
+  StatsRuntime,
+  StatsSample,
+  StatsVolume,
+  TreeUsage,
+  WalkBounds,
+} from "./ports.ts";
+export type {
+  ContainerStats,
+  CPUStats,
+  FsStats,
+  InterfaceStats,
+  IOStats,
+  MemoryStats,
+  NetworkStats,
+  NodeStats,
+  PodReference,
+  PodStats,
+  ProcessStats,
+  PSIData,
+  PSIStats,
+  RlimitStats,
+  RuntimeStats,
+  Summary,
+  SwapStats,
+  Time,
+  VolumeStats,
+} from "./summary.ts";
