@@ -204,7 +204,7 @@ async function create(
       sandbox,
       config,
       imageId: image.id,
-      imageRef: image.repoDigests[0] ?? image.id,
+      findImage: () => images.find({ image: image.id }),
       createdAt: world.stamp(),
       phase: "created",
       startedAt: 0n,

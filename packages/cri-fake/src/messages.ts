@@ -68,8 +68,7 @@ export function toContainer(container: ContainerRecord): Container {
     podSandboxId: container.sandbox.id,
     metadata,
     image,
-    imageRef: container.imageRef,
-    imageId: container.imageId,
+    imageRef: container.imageId,
     state: containerState(container),
     createdAt: container.createdAt,
     labels,
@@ -80,6 +79,9 @@ export function toContainer(container: ContainerRecord): Container {
 export function toContainerStatus(container: ContainerRecord): ContainerStatus {
   const { metadata, image, labels, annotations, mounts, logPath } = container.config;
   const { logDirectory } = container.sandbox.config;
+  // Unlike in a list, as the image is called now. containerd up to 2.1 never fills imageId.
+  const shown = container.findImage();
+  const [tag, digest] = [shown?.repoTags[0], shown?.repoDigests[0]];
   return ContainerStatus.fromPartial({
     id: container.id,
     metadata,
@@ -88,9 +90,8 @@ export function toContainerStatus(container: ContainerRecord): ContainerStatus {
     startedAt: container.startedAt,
     finishedAt: container.finishedAt,
     exitCode: container.exitCode,
-    image,
-    imageRef: container.imageRef,
-    imageId: container.imageId,
+    image: tag === undefined ? image : { image: tag },
+    imageRef: digest ?? container.imageId,
     reason: reasonOf(container),
     message: container.message,
     labels,

@@ -3,7 +3,7 @@
 // What the fake knows of sandboxes and containers. Two maps with their rules of naming: a name is held from the first moment of a
 // create until the removal, and ids may be shortened as long as they are unique. kubelet: none; containerd: internal/truncindex, registrar.
 
-import type { ContainerConfig, PodSandboxConfig } from "@holdfast/cri";
+import type { ContainerConfig, Image, PodSandboxConfig } from "@holdfast/cri";
 
 import type { Process } from "./process.ts";
 import { RuntimeFailure } from "./failure.ts";
@@ -33,8 +33,8 @@ export interface ContainerRecord {
   readonly sandbox: SandboxRecord;
   readonly config: ContainerConfig;
   readonly imageId: string;
-  /** The image's first digest, else its id. */
-  readonly imageRef: string;
+  /** The image, until it is removed. */
+  readonly findImage: () => Image | undefined;
   readonly createdAt: bigint;
   phase: ContainerPhase;
   startedAt: bigint;

@@ -316,6 +316,26 @@ function listCases(pod: () => Pod): void {
     expect((await cri.imageFsInfo({})).imageFilesystems).toHaveLength(1);
   });
 
+  it("a container's image by id in a list, by tag and digest in its status", async () => {
+    const { cri, labels } = pod();
+    const { image } = await cri.imageStatus({ image: { image: IMAGE } });
+    const { id = "", repoDigests = [] } = image ?? {};
+    const podSandboxId = await pod().sandbox();
+    const create = async (name: string, reference: string): Promise<string> => {
+      const config = { metadata: { name, attempt: 0 }, image: { image: reference }, labels };
+      return (await cri.createContainer({ podSandboxId, sandboxConfig: pod().config(), config })).containerId;
+    };
+    const byTag = await create("tag", IMAGE);
+    const byId = await create("id", id);
+    const { containers } = await cri.listContainers({ filter: { labelSelector: labels } });
+    const listed = (of: string) => containers.find((container) => container.id === of);
+    expect(listed(byTag)).toMatchObject({ imageRef: id, imageId: "", image: { image: IMAGE } });
+    expect(listed(byId)).toMatchObject({ imageRef: id, imageId: "", image: { image: id } });
+    const shown = { imageRef: repoDigests[0] ?? id, imageId: "", image: { image: IMAGE } };
+    expect(await pod().status(byTag)).toMatchObject(shown);
+    expect(await pod().status(byId)).toMatchObject(shown);
+  });
+
   it("the runtime is ready and says what it is", async () => {
     const { status } = await pod().cri.status({});
     const ready = Object.fromEntries((status?.conditions ?? []).map((one) => [one.type, one.status]));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { ManualClock } from "@holdfast/core/manual-clock";
+import type { Image } from "@holdfast/cri";
 import { seededRandom } from "@holdfast/core/random";
 import { ImageLocks } from "@holdfast/gc";
 import { describe, expect, it } from "vitest";
@@ -78,22 +79,35 @@ describe("an image that is just taken into use", () => {
     expect(world.events("gc/ImageSpared")).toHaveLength(1);
   });
 
-  it("is told when another owner's create came after the last look", async () => {
-    await using world = new ImageWorld({ images: { a: 100 } });
-    await world.clock.advance(10);
-    const runtime = {
-      ...world.fake,
-      removeImage: async (...args: Parameters<typeof world.fake.removeImage>) => {
-        await world.create("a");
-        return world.fake.removeImage(...args);
-      },
-    };
-    const { removed } = await world.manager({ manager: { runtime } }).deleteUnusedImages();
-    expect(removed).toEqual([idOf("a")]);
-    const [told] = world.events("gc/RemovedImageUsed");
-    expect(told?.data).toMatchObject({ imageId: idOf("a") });
-    expect(told?.causes).toHaveLength(1);
-  });
+  it.each([
+    ["id as containerd has it", "imageRef", (image: Image) => image.id],
+    ["digest as others have it", "imageRef", (image: Image) => image.repoDigests[0] ?? ""],
+    ["imageId as the newest have it", "imageId", (image: Image) => image.id],
+  ] as const)(
+    "is told by its %s when another owner's create came after the last look",
+    async (_what, field, told) => {
+      await using world = new ImageWorld({ images: { a: 100 } });
+      await world.clock.advance(10);
+      const { images } = await world.fake.listImages({});
+      const value = images.filter(({ id }) => id === idOf("a")).map(told)[0] ?? "";
+      const runtime = {
+        ...world.fake,
+        removeImage: async (...args: Parameters<typeof world.fake.removeImage>) => {
+          await world.create("a");
+          return world.fake.removeImage(...args);
+        },
+        listContainers: async (...args: Parameters<typeof world.fake.listContainers>) => {
+          const { containers } = await world.fake.listContainers(...args);
+          return { containers: containers.map((one) => ({ ...one, imageRef: "", [field]: value })) };
+        },
+      };
+      const { removed } = await world.manager({ manager: { runtime } }).deleteUnusedImages();
+      expect(removed).toEqual([idOf("a")]);
+      const [event] = world.events("gc/RemovedImageUsed");
+      expect(event?.data).toMatchObject({ imageId: idOf("a") });
+      expect(event?.causes).toHaveLength(1);
+    },
+  );
 
   it("stays when it is tagged anew or pinned meanwhile", async () => {
     await using world = new ImageWorld({ images: { a: 100, b: 100 } });

@@ -16,8 +16,9 @@ import type { ImageRemovalData } from "../events.ts";
 import type { GcImage, ImageGcEntry, ImageGcFacts, ImageGcPlan } from "./image-gc-facts.ts";
 import type { ImageLocks } from "./image-locks.ts";
 import { allNames, shownName } from "./image-names.ts";
+import type { ImageNames } from "./image-names.ts";
 import type { ImageReader } from "./image-reader.ts";
-import { shownContainer } from "./image-users.ts";
+import { imageNamesOf, ImageIndex, shownContainer } from "./image-users.ts";
 import { LayerAccount } from "./layer-account.ts";
 
 const REMOVE_DEADLINE_MS = 2 * 60_000;
@@ -57,6 +58,7 @@ export class ImageRemover {
   readonly #causes: readonly number[];
   readonly #account: LayerAccount;
   readonly #removed = new Map<string, { readonly name: string; readonly seq: number }>();
+  readonly #removedImages: ImageNames[] = [];
   readonly #spared = new Map<string, string>();
   readonly #failures: unknown[] = [];
   readonly #told = new Set<string>();
@@ -149,6 +151,7 @@ export class ImageRemover {
     }
     const seq = this.#publish(ImageRemoved, entry, [intent]);
     this.#removed.set(image.id, { name: shownName(image), seq });
+    this.#removedImages.push(current);
     return { kind: "removed" };
   }
 
@@ -177,20 +180,22 @@ export class ImageRemover {
     }
   }
 
-  /** Only by id: a name may have moved to another image since. One that was pulled again is not lost. */
+  /** By the surest that a container tells: a tag may have moved to another image since. One that was pulled again is not lost. */
   async #noticeLostUsers(containers: readonly Container[], signal: AbortSignal): Promise<void> {
     if (this.#removed.size === 0) return;
+    const index = new ImageIndex(this.#removedImages);
     for (const container of containers) {
-      const lost = this.#removed.get(container.imageId) ?? this.#removed.get(container.imageRef);
+      const [surest = ""] = imageNamesOf(container).filter((name) => name !== "");
+      const imageId = index.find([surest]) ?? "";
+      const lost = this.#removed.get(imageId);
       if (lost === undefined || this.#told.has(container.id)) continue;
       this.#told.add(container.id);
-      if ((await this.#deps.reader.image(container.imageId || container.imageRef, signal)) !== undefined)
-        continue;
+      if ((await this.#deps.reader.image(surest, signal)) !== undefined) continue;
       const message = `${shownContainer(container)} was created with ${lost.name} while image GC removed it: it can be started, but not created again without a pull`;
       this.#deps.logger.warn("removed image is used", { image: lost.name, containerId: container.id });
       this.#deps.publish.publish(
         RemovedImageUsed,
-        { imageId: container.imageId, containerId: container.id, message },
+        { imageId, containerId: container.id, message },
         { subject: { image: lost.name, containerId: container.id }, causes: [lost.seq] },
       );
     }

@@ -31,7 +31,10 @@ export class ImageIndex {
   }
 }
 
-/** The image a container was made from, by what is surest first. kubelet: the CRI's imageId, else imageRef. */
+/**
+ * The image a container was made from, by what is surest first. kubelet: the CRI's imageId, else imageRef. containerd up to 2.1 leaves imageId empty and
+ * lists the id as imageRef; others have a digest there.
+ */
 export function imageNamesOf({ imageId, imageRef, image }: ImageUsingContainer): readonly string[] {
   return [imageId, imageRef, image?.image ?? ""];
 }
