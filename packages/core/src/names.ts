@@ -8,7 +8,7 @@ export const NODE_LABEL = "holdfast.agent/node";
 export const INSTANCE_LABEL = "holdfast.agent/instance";
 /** Annotation on pods: the restart back-off of containers, as `@holdfast/pod` reads it: `initial=1s, max=1m; exit 0: initial=0s; worker: reset=5m`. */
 export const BACKOFF_ANNOTATION = "holdfast.agent/crash-loop-back-off";
-/** Annotation on pods: whether the kernel kills one process only, or the whole container, as `@holdfast/oom` reads it: `true; worker: false`. */
+/** Annotation on pods: whether the kernel kills one process only instead of the whole container (cgroup v2): `true; worker: false`. */
 export const SINGLE_PROCESS_OOM_KILL_ANNOTATION = "holdfast.agent/single-process-oom-kill";
 /** Annotations on pods: timing of probes in milliseconds, as `@holdfast/probe` reads it: `period=500ms, timeout=200ms; slow: period=5s`. */
 export const LIVENESS_PROBE_TIMING_ANNOTATION = "holdfast.agent/liveness-probe-timing";

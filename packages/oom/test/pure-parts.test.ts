@@ -48,9 +48,7 @@ test("containers die as a whole on v2, unless the node or the container says oth
   const group = { "memory.oom.group": "1" };
   expect(computeOomGroup({ cgroupVersion: 2 })).toEqual(group);
   expect(computeOomGroup({ cgroupVersion: 2, singleProcessOOMKill: true })).toEqual({});
-  expect(computeOomGroup({ cgroupVersion: 2, singleProcessOOMKill: true, annotation: "false" })).toEqual(
-    group,
-  );
-  expect(computeOomGroup({ cgroupVersion: 2, annotation: "true" })).toEqual({});
+  expect(computeOomGroup({ cgroupVersion: 2, singleProcessOOMKill: true, own: false })).toEqual(group);
+  expect(computeOomGroup({ cgroupVersion: 2, own: true })).toEqual({});
   expect(computeOomGroup({ cgroupVersion: 1, singleProcessOOMKill: false })).toEqual({});
 });

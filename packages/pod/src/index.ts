@@ -22,6 +22,8 @@ export { formatProblem } from "./manifest/problem.ts";
 export type { ManifestProblem, ProblemSeverity } from "./manifest/problem.ts";
 export { readManifest } from "./manifest/read-manifest.ts";
 export type { ManifestContent, ManifestOrigin, ManifestPod } from "./manifest/read-manifest.ts";
+export { containerFlag, parseContainerFlags } from "./manifest/container-flags.ts";
+export type { ContainerFlags } from "./manifest/container-flags.ts";
 export { validateFiles } from "./manifest/validate-files.ts";
 export type { ValidateFilesOptions } from "./manifest/validate-files.ts";
 export { FileLastGoodManifests } from "./node/last-good-manifests.ts";

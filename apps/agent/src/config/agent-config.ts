@@ -24,6 +24,10 @@ export interface AgentConfig {
   readonly maxParallelImagePulls: number;
   readonly maxContainerRestartPeriodMs: number;
   readonly maxPods: number;
+  /** Undefined: as the kubelet, the whole container on cgroup v2, one process on v1. */
+  readonly singleProcessOOMKill: boolean | undefined;
+  readonly oomReplay: boolean;
+  readonly bootIdFile: string;
   readonly oomScoreAdj: number;
   readonly imageGCHighThresholdPercent: number;
   readonly imageGCLowThresholdPercent: number;

@@ -142,6 +142,12 @@ export const KUBELET_FIELDS: readonly Field[] = [
     min: 3000,
     help: "the longest time between two looks at a log",
   },
+  {
+    key: "singleProcessOOMKill",
+    type: "bool",
+    fallback: false,
+    help: "on cgroup v2 the kernel kills one process at a memory limit, not the whole container; on v1 it always does",
+  },
   { key: "maxPods", type: "int", fallback: 110, min: 1, help: "how many pods the node takes" },
   {
     key: "oomScoreAdj",
@@ -160,7 +166,7 @@ export const KUBELET_UNSUPPORTED: readonly string[] = (
   "imagePullCredentialsVerificationPolicy preloadedImagesVerificationAllowlist eventRecordQPS eventBurst enableDebuggingHandlers " +
   "enableContentionProfiling enableProfilingHandler enableDebugFlagsHandler healthzPort healthzBindAddress streamingConnectionIdleTimeout " +
   "nodeStatusUpdateFrequency nodeStatusReportFrequency nodeLeaseDurationSeconds nodeStatusMaxImages " +
-  "volumeStatsAggPeriod kubeletCgroups systemCgroups failCgroupV1 singleProcessOOMKill " +
+  "volumeStatsAggPeriod kubeletCgroups systemCgroups failCgroupV1 " +
   "cpuManagerPolicy cpuManagerPolicyOptions cpuManagerReconcilePeriod memoryManagerPolicy reservedMemory topologyManagerPolicy " +
   "topologyManagerScope topologyManagerPolicyOptions qosReserved hairpinMode podsPerCore podCIDR maxOpenFiles contentType kubeAPIQPS " +
   "kubeAPIBurst evictionHard evictionSoft evictionSoftGracePeriod evictionMinimumReclaim evictionPressureTransitionPeriod " +
@@ -192,6 +198,18 @@ export const AGENT_FIELDS: readonly Field[] = [
     type: "string",
     fallback: "ours",
     help: "images that may be removed: ours (pulled by this agent), all, or none",
+  },
+  {
+    key: "oomReplay",
+    type: "bool",
+    fallback: false,
+    help: "at the start tell the kernel's OOM kills of this boot that the journal does not know",
+  },
+  {
+    key: "bootIdFile",
+    type: "path",
+    fallback: "/proc/sys/kernel/random/boot_id",
+    help: "where the machine says which boot this is",
   },
   { key: "pullTimeout", type: "duration", fallback: 1_800_000, min: 1000, help: "deadline of an image pull" },
   {

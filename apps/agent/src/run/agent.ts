@@ -25,8 +25,9 @@ import { LocalView } from "./local-view.ts";
 import { makeJournal, nodeJournalHost } from "./make-journal.ts";
 import { realMachine } from "./machine.ts";
 import type { Machine } from "./machine.ts";
+import { replayPoint } from "./oom-side.ts";
 import { makePodSide } from "./pod-side.ts";
-import type { PodSide } from "./pod-side.ts";
+import type { PodSide, PodSideOptions } from "./pod-side.ts";
 import { detectCgroupDriver, refuseWhereKubeletLives } from "./runtime-probe.ts";
 import type { StateFolder } from "./state-folder.ts";
 
@@ -92,6 +93,7 @@ export class Agent {
     this.#state = state;
     const metrics = new MetricsRegistry();
     const bus = new Bus({ clock, metrics, firstSeq: firstSeq(state, clock) });
+    const journalHost = nodeJournalHost(config);
     const journal =
       state.journal === undefined
         ? undefined
@@ -102,7 +104,7 @@ export class Agent {
             metrics,
             logger,
             database: state.journal,
-            host: nodeJournalHost(config),
+            host: journalHost,
             side: () => this.#side,
           });
     const runtime = host.connect({
@@ -154,7 +156,10 @@ export class Agent {
       runtime: config.runtimeEndpoint,
       manifests: config.staticPodPath,
     });
-    const startingPods = this.#startPods(bus, runtime, runtimeState, metrics, view, state);
+    // Before this run's first kill is in it.
+    const replay = config.oomReplay && journal !== undefined ? replayPoint(journal) : undefined;
+    const boot = { id: journalHost.bootId, replay };
+    const startingPods = this.#startPods(bus, runtime, runtimeState, metrics, view, state, boot);
     this.#starting.push(
       startingPods.catch((error: unknown) => {
         if (!this.#life.signal.aborted) this.#fail(error as Error);
@@ -196,6 +201,7 @@ export class Agent {
     metrics: MetricsRegistry,
     view: LocalView,
     state: StateFolder,
+    boot: NonNullable<PodSideOptions["boot"]>,
   ): Promise<void> {
     const { signal } = this.#life;
     const { config } = this.#options;
@@ -211,6 +217,7 @@ export class Agent {
       metrics,
       state,
       driver,
+      boot,
       machine: this.#machine.facts(),
       ports: this.#machine.ports({ config, clock: this.#options.clock, podsDir: state.podsDir }),
     });

@@ -12,8 +12,8 @@ import { nodeLogFiles, readNodeFilesystem } from "@holdfast/gc";
 import type { LogFiles, ReadFilesystem } from "@holdfast/gc";
 import { readMachineFacts } from "@holdfast/node";
 import type { MachineFacts } from "@holdfast/node";
-import type { KmsgDevice } from "@holdfast/oom";
-import { NodeKmsgDevice } from "@holdfast/oom/node";
+import type { KmsgDevice, OomCounters } from "@holdfast/oom";
+import { NodeKmsgDevice, NodeOomCounters } from "@holdfast/oom/node";
 import { FileLastGoodManifests, NodeManifestFolder, nodePodFiles } from "@holdfast/pod";
 import type { LastGoodManifests, ManifestFolder, PodFiles } from "@holdfast/pod";
 import type { ProbeHandlers, ProbeProcesses } from "@holdfast/probe";
@@ -46,6 +46,8 @@ export interface MachinePorts {
   readonly filesystem?: ReadFilesystem;
   /** The kernel's log. Absent: nobody watches for kills by the kernel. */
   readonly kmsg?: KmsgDevice;
+  /** Counters of kills in cgroups. Absent: the kernel's log and the runtime are the witnesses. */
+  readonly oomCounters?: OomCounters;
   readonly probeHandlers: ProbeHandlers;
   readonly probeProcesses: ProbeProcesses;
   /** Text of one of the host's files; "" when it is missing. */
@@ -102,6 +104,7 @@ export const realMachine: Machine = {
     logFiles: nodeLogFiles([config.podLogsDir]),
     filesystem: readNodeFilesystem,
     kmsg: new NodeKmsgDevice(),
+    oomCounters: new NodeOomCounters(),
     probeHandlers: nodeProbeHandlers,
     probeProcesses: nodeProbeProcesses,
     readHostFile,

@@ -32,8 +32,8 @@ export interface MakeJournalOptions {
 }
 
 /** The machine that this process runs on. */
-export function nodeJournalHost(config: Pick<AgentConfig, "podLogsDir">): JournalHost {
-  return { bootId: readBootId(), logs: new NodeLogTails(config.podLogsDir) };
+export function nodeJournalHost(config: Pick<AgentConfig, "bootIdFile" | "podLogsDir">): JournalHost {
+  return { bootId: readBootId(config.bootIdFile), logs: new NodeLogTails(config.podLogsDir) };
 }
 
 /** Makes it; it is to be started before the managers, so that their first events are in it. */

@@ -8,10 +8,12 @@ import type { Component } from "@holdfast/core/lifecycle";
 import type { Logger } from "@holdfast/core/log";
 import type { Metrics } from "@holdfast/core/metrics";
 import { INSTANCE_LABEL, NODE_LABEL } from "@holdfast/core/names";
-import type { PodStatus } from "@holdfast/core/pod-types";
+import { podQosClass } from "@holdfast/core/pod";
+import type { Pod, PodStatus } from "@holdfast/core/pod-types";
 import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
 import type { CriClient } from "@holdfast/cri";
 import type { MachineFacts, RuntimeState } from "@holdfast/node";
+import type { ReplayPoint } from "@holdfast/oom";
 import { ContainerDied, ContainerStarted, GenericPLEG, PodSync, runtimeEvents } from "@holdfast/pleg";
 import {
   FilePodSource,
@@ -22,14 +24,14 @@ import {
   TerminationMessageCache,
 } from "@holdfast/pod";
 import { ProbeManager, ProbeResultChanged } from "@holdfast/probe";
-import { PodContainerManager } from "@holdfast/resource";
+import { PodContainerManager, podCgroupPath } from "@holdfast/resource";
 import type { CgroupDriver } from "@holdfast/resource";
 import { StatusManager } from "@holdfast/status";
 import { VolumeManager } from "@holdfast/volume";
 import type { AgentConfig } from "../config/agent-config.ts";
 import { makeGcSide } from "./gc-side.ts";
 import type { GcSide } from "./gc-side.ts";
-import { OomSide } from "./oom-side.ts";
+import { OomSide, withOomGroup } from "./oom-side.ts";
 import { LEGACY_LOG_LINKS } from "./machine.ts";
 import type { MachinePorts } from "./machine.ts";
 import type { StateFolder } from "./state-folder.ts";
@@ -49,6 +51,8 @@ export interface PodSideOptions {
   readonly machine: MachineFacts;
   /** What is taken from the machine. */
   readonly ports: MachinePorts;
+  /** This boot, and where a replay of the kernel's log begins. Default: it is not replayed. */
+  readonly boot?: { readonly id: string; readonly replay?: ReplayPoint | undefined };
 }
 
 /** What the rest of the agent reads. */
@@ -90,6 +94,10 @@ export function makePodSide(options: PodSideOptions): PodSide {
           nodeName: config.nodeName,
           device: ports.kmsg,
           statuses,
+          counters: ports.oomCounters,
+          cgroupOf: (uid, id) => cgroupOf(options, podConfig.get(uid), id),
+          bootId: options.boot?.id,
+          replay: options.boot?.replay,
         });
   const pleg: GenericPLEG = new GenericPLEG({
     runtime,
@@ -164,7 +172,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
     publish: bus,
     logger: log("kuberuntime"),
     metrics,
-    resources,
+    resources: withOomGroup(resources, machine.cgroupVersion, config.singleProcessOOMKill),
     files,
     ...(gc?.images === undefined ? {} : { images: gc.images }),
     probes,
@@ -220,14 +228,19 @@ export function makePodSide(options: PodSideOptions): PodSide {
     syncFrequencyMs: config.syncFrequencyMs,
     maxPods: config.maxPods,
   });
+  if (config.singleProcessOOMKill === false && machine.cgroupVersion === 1)
+    logger.warn("singleProcessOOMKill: false has no effect on cgroup v1: the kernel kills one process there");
+  const replays = oom !== undefined && options.boot?.replay !== undefined;
   return {
     components: [
-      ...(oom === undefined ? [] : [oom]),
+      ...(oom === undefined || replays ? [] : [oom]),
       pleg,
       new VerdictRelay({ bus, status }),
       probes,
       source,
       pods,
+      // Old kills are told when it is known whose they are.
+      ...(replays ? [oom] : []),
       ...(gc?.components ?? []),
     ],
     pleg,
@@ -236,6 +249,17 @@ export function makePodSide(options: PodSideOptions): PodSide {
     pods,
     status,
   };
+}
+
+/** Where the runtime puts a container of ours. */
+function cgroupOf(
+  { config, driver }: PodSideOptions,
+  pod: Pod | undefined,
+  containerId: string,
+): string | undefined {
+  if (pod === undefined || !config.cgroupsPerQOS) return undefined;
+  const path = podCgroupPath(driver, config.cgroupRoot, podQosClass(pod.spec), pod.metadata.uid);
+  return driver === "systemd" ? `${path}/cri-containerd-${containerId}.scope` : `${path}/${containerId}`;
 }
 
 function makeResources({

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** From a document to a pod, or to everything that is wrong with it. Fields first, then what they mean together. */
-import { BACKOFF_ANNOTATION } from "@holdfast/core/names";
+import { BACKOFF_ANNOTATION, SINGLE_PROCESS_OOM_KILL_ANNOTATION } from "@holdfast/core/names";
 import type { Pod, PodSpec } from "@holdfast/core/pod-types";
 import { parseBackOff } from "../kuberuntime/parse-back-off.ts";
 import { checkField } from "./check-fields.ts";
+import { parseContainerFlags } from "./container-flags.ts";
 import { podFields } from "./fields.ts";
 import type { ManifestDocument } from "./parse-manifest.ts";
 import type { ProblemList } from "./problem.ts";
@@ -32,7 +33,7 @@ export function validatePod(
   const pod = (checked ?? {}) as unknown as Loose<Pod>;
   if (pod.metadata !== undefined) validateMetadata(pod.metadata, report, options);
   if (pod.spec !== undefined) validateSpec(pod.spec, report, options);
-  if (pod.metadata !== undefined) validateBackOff(pod.metadata, pod.spec, report);
+  if (pod.metadata !== undefined) validateOwnAnnotations(pod.metadata, pod.spec, report);
   return report.failed ? undefined : (pod as unknown as WrittenPod);
 }
 
@@ -54,18 +55,28 @@ function isPodKind({ value }: ManifestDocument, report: DocumentReport): boolean
   return false;
 }
 
-/** One error that names the annotation. What is wrong with the containers is said elsewhere. */
-function validateBackOff(
+/** What the text of an annotation of ours has to be, by key. */
+const ANNOTATION_CHECKS: Readonly<
+  Record<string, (text: string, names: readonly string[]) => { readonly problem: string | undefined }>
+> = {
+  [BACKOFF_ANNOTATION]: parseBackOff,
+  [SINGLE_PROCESS_OOM_KILL_ANNOTATION]: parseContainerFlags,
+};
+
+/** One error each, which names the annotation. What is wrong with the containers is said elsewhere. */
+function validateOwnAnnotations(
   { annotations }: Loose<Pod["metadata"]>,
   spec: Loose<PodSpec> | undefined,
   report: DocumentReport,
 ): void {
-  const text = annotations?.[BACKOFF_ANNOTATION];
-  if (text === undefined || report.hasErrorIn("spec")) return;
+  if (annotations === undefined || report.hasErrorIn("spec")) return;
   const names = [...(spec?.initContainers ?? []), ...(spec?.containers ?? [])].map(({ name }) => name);
-  const { problem } = parseBackOff(text, names);
-  if (problem !== undefined)
-    report.error(childPath("metadata.annotations", BACKOFF_ANNOTATION), invalidValue(text, problem));
+  for (const [key, parse] of Object.entries(ANNOTATION_CHECKS)) {
+    const text = annotations[key];
+    const problem = text === undefined ? undefined : parse(text, names).problem;
+    if (problem !== undefined)
+      report.error(childPath("metadata.annotations", key), invalidValue(text, problem));
+  }
 }
 
 function validateSpec(spec: Loose<PodSpec>, report: DocumentReport, options: ValidateOptions): void {
