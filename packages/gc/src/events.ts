@@ -23,6 +23,8 @@ export interface ImageGcStartedData {
   /** 0 to 100; undefined when the goal does not depend on it. */
   readonly usagePercent: number | undefined;
   readonly toFreeBytes: number | undefined;
+  /** A person who asked for it; undefined: nobody did. */
+  readonly by: string | undefined;
 }
 
 /** One image and why it goes. */

@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 export { ImageGcManager } from "./image/image-gc-manager.ts";
-export type { ImageGcManagerOptions, ImageGcResult } from "./image/image-gc-options.ts";
+export type {
+  ImageGcManagerOptions,
+  ImageGcPassOptions,
+  ImageGcResult,
+  ImageGcStep,
+  ImageGcWish,
+} from "./image/image-gc-options.ts";
 export type { RemovalOutcome } from "./image/image-remover.ts";
 export { planImageGc } from "./image/plan-image-gc.ts";
 export type {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { ContainerStatusResponse } from "@holdfast/cri";
+import type { ImageGcStep } from "@holdfast/gc";
 import { describe, expect, it } from "vitest";
 import { idOf, ImageWorld, MINUTE, nameOf } from "./environment.ts";
 
@@ -286,5 +287,74 @@ describe("order and amounts", () => {
     expect(removed).toEqual(planned);
     expect(freedBytes).toBe(plan.wouldFreeBytes);
     expect(await world.left()).toEqual(["b", "c", "e"]);
+  });
+
+  it("a person's target counts instead of the thresholds, and each step is told as it is made", async () => {
+    await using world = new ImageWorld({ images: { a: 100, b: 100, c: 100 } });
+    await world.create("b");
+    // 40% are used: nothing would go by itself.
+    expect(await world.going()).toEqual([]);
+    const plan = await world.gc.plan({ targetPercent: 30 });
+    expect([plan.wantedBytes, plan.wouldFreeBytes, plan.shortBytes]).toEqual([100, 100, 0]);
+    const steps: ImageGcStep[] = [];
+    const { removed, error } = await world.gc.collect({
+      targetPercent: 25,
+      by: "ada",
+      onStep: (step) => {
+        // Before anything is removed.
+        if (step.kind === "plan") expect(world.fake.calls["RemoveImage"] ?? 0).toBe(0);
+        steps.push(step);
+      },
+    });
+    expect([removed, error]).toEqual([[idOf("a"), idOf("c")], undefined]);
+    expect(steps.map(({ kind }) => kind)).toEqual(["plan", "removed", "removed"]);
+    expect(world.events("gc/ImageGcStarted")[0]?.data).toMatchObject({ by: "ada", images: 2 });
+    await expect(world.gc.collect({ targetPercent: 101 })).rejects.toThrow(/range \[0-100\]/);
+  });
+
+  it("what is spared is told as a step, with why", async () => {
+    await using world = new ImageWorld({ images: { a: 100, b: 100 } });
+    const hold = await world.gc.locks.hold("a", { by: "a pull" });
+    const steps: ImageGcStep[] = [];
+    const pass = world.gc.deleteUnusedImages({
+      onStep: (step) => {
+        steps.push(step);
+        // Held after the plan was made.
+        if (step.kind === "plan")
+          void world.gc.locks.hold("b", { by: "a create" }).then((late) => holds.push(late));
+      },
+    });
+    const holds: Disposable[] = [hold];
+    await pass;
+    expect(steps.slice(1)).toEqual([
+      {
+        kind: "spared",
+        imageId: idOf("b"),
+        name: expect.any(String),
+        why: "about to be used by a create",
+        failed: false,
+      },
+    ]);
+    for (const one of holds) one[Symbol.dispose]();
+  });
+
+  it("a plan counts shared layers once also when nothing is to be freed yet", async () => {
+    await using world = new ImageWorld({ images: { a: 100, b: 300 } });
+    const layers = new Map([
+      [idOf("a"), [{ digest: "base", bytes: 100 }]],
+      [
+        idOf("b"),
+        [
+          { digest: "base", bytes: 100 },
+          { digest: "top", bytes: 200 },
+        ],
+      ],
+    ]);
+    const gc = world.manager({ manager: { layers: async () => layers } });
+    const { entries } = await gc.plan();
+    expect(Object.fromEntries(entries.map(({ image, freesBytes }) => [image.id, freesBytes]))).toMatchObject({
+      [idOf("a")]: 0,
+      [idOf("b")]: 200,
+    });
   });
 });

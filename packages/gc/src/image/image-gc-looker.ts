@@ -10,7 +10,6 @@ import type { Clock } from "@holdfast/core/clock";
 import type { FilesystemFigures } from "../ports.ts";
 import { computeUsage } from "./compute-usage.ts";
 import type { GcImage, ImageGcFacts, ImageGcGoal } from "./image-gc-facts.ts";
-import { isImageGcOff } from "./image-gc-policy.ts";
 import type { ImageGcPolicy } from "./image-gc-policy.ts";
 import { needsLabels } from "./image-keep-rules.ts";
 import type { ReadImageLayers } from "./image-layers.ts";
@@ -30,6 +29,14 @@ export interface ImageGcLookerOptions {
   readonly layers: ReadImageLayers | undefined;
 }
 
+/** How a look is made. */
+export interface LookOptions {
+  /** Default: the one that it was made with. */
+  readonly policy?: ImageGcPolicy;
+  /** Whether layers are asked for. Default `when-needed`: when something is to be freed. */
+  readonly layers?: "always" | "when-needed" | "never";
+}
+
 /** kubelet: imageCache. */
 const LIST_FRESH_MS = 30_000;
 
@@ -43,8 +50,12 @@ export class ImageGcLooker {
   }
 
   /** Rejects with what the runtime or the file system says. */
-  async look(goal: ImageGcGoal, signal: AbortSignal): Promise<ImageGcFacts> {
-    const { clock, layers, policy, reader, records } = this.#options;
+  async look(
+    goal: ImageGcGoal,
+    signal: AbortSignal,
+    { policy = this.#options.policy, layers: wanted = "when-needed" }: LookOptions = {},
+  ): Promise<ImageGcFacts> {
+    const { clock, layers, reader, records } = this.#options;
     records.load();
     const now = clock.monotonic();
     const images = await reader.images(signal, { labels: needsLabels(policy.keep) });
@@ -53,7 +64,9 @@ export class ImageGcLooker {
     records.detect(images, (id) => users.has(id), now);
     const sandboxImages = await reader.sandboxImages(images, signal);
     const filesystem = goal === "unused" ? undefined : await reader.filesystem(signal);
-    const known = this.#isCalm(goal, filesystem?.figures) ? undefined : await layers?.(images, signal);
+    const needed =
+      wanted === "always" || (wanted === "when-needed" && !isCalm(goal, filesystem?.figures, policy));
+    const known = needed ? await layers?.(images, signal) : undefined;
     return {
       images,
       users,
@@ -87,14 +100,6 @@ export class ImageGcLooker {
     if (this.#listed !== undefined) this.#listed = { ...this.#listed, at: -Infinity };
   }
 
-  /** Nothing is to be freed: what an image's removal would free is of no interest. */
-  #isCalm(goal: ImageGcGoal, filesystem: FilesystemFigures | undefined): boolean {
-    const { policy } = this.#options;
-    if (goal === "unused") return isImageGcOff(policy);
-    if (filesystem === undefined || policy.maxAgeMs > 0) return false;
-    return computeUsage(filesystem, policy).toFreeBytes === 0;
-  }
-
   #heldAmong(images: readonly GcImage[]): ReadonlyMap<string, string> {
     const { locks } = this.#options;
     const held = new Map<string, string>();
@@ -111,4 +116,14 @@ export class ImageGcLooker {
     this.#listed = { at: this.#options.clock.monotonic(), images: sorted };
     return sorted;
   }
+}
+
+/** Nothing is to be freed: what an image's removal would free is of no interest. */
+function isCalm(
+  goal: ImageGcGoal,
+  filesystem: FilesystemFigures | undefined,
+  policy: ImageGcPolicy,
+): boolean {
+  if (goal === "unused" || filesystem === undefined || policy.maxAgeMs > 0) return false;
+  return computeUsage(filesystem, policy).toFreeBytes === 0;
 }

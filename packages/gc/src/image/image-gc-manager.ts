@@ -26,8 +26,13 @@ import { PeriodicLoop } from "../periodic-loop.ts";
 import type { GcImage, ImageGcFacts, ImageGcGoal, ImageGcPlan } from "./image-gc-facts.ts";
 import { ImageGcLooker } from "./image-gc-looker.ts";
 import { ImageGcMetrics } from "./image-gc-metrics.ts";
-import type { ImageGcManagerOptions, ImageGcResult } from "./image-gc-options.ts";
-import { isImageGcOff, resolveImageGcPolicy } from "./image-gc-policy.ts";
+import type {
+  ImageGcManagerOptions,
+  ImageGcPassOptions,
+  ImageGcResult,
+  ImageGcWish,
+} from "./image-gc-options.ts";
+import { isImageGcOff, resolveImageGcPolicy, withTarget } from "./image-gc-policy.ts";
 import type { ImageGcPolicy } from "./image-gc-policy.ts";
 import { insufficientSpaceText, whoHoldsSpace } from "./image-gc-text.ts";
 import { runtimeImageLayers } from "./image-layers.ts";
@@ -122,25 +127,27 @@ export class ImageGcManager implements Component {
   }
 
   /** What a pass would do now, and why. Removes nothing. Rejects with what the runtime or the file system says. */
-  async plan(
-    options: { readonly goal?: ImageGcGoal; readonly signal?: AbortSignal } = {},
-  ): Promise<ImageGcPlan> {
-    using link = this.#link(options.signal);
-    const { goal = "thresholds" } = options;
-    return planImageGc(await this.#looker.look(goal, link.signal), this.#policy, goal);
+  async plan(wish: ImageGcWish = {}): Promise<ImageGcPlan> {
+    using link = this.#link(wish.signal);
+    const { goal = "thresholds", targetPercent } = wish;
+    const policy = withTarget(this.#policy, targetPercent);
+    return planImageGc(
+      await this.#looker.look(goal, link.signal, { policy, layers: "always" }),
+      policy,
+      goal,
+    );
   }
 
-  /** One pass. Rejects only with the signal's reason: what went wrong is in the result. kubelet: GarbageCollect. */
-  collect(
-    options: { readonly causes?: readonly number[]; readonly signal?: AbortSignal } = {},
-  ): Promise<ImageGcResult> {
+  /**
+   * One pass. Rejects only with the signal's reason, or with `GC_OPTIONS` on a target that is no percentage: what went wrong is in the result.
+   * kubelet: GarbageCollect.
+   */
+  collect(options: ImageGcPassOptions = {}): Promise<ImageGcResult> {
     return this.#inTurn(() => this.#pass("thresholds", options));
   }
 
   /** Removes every image that may go: what eviction does first when the disk is full. kubelet: DeleteUnusedImages. */
-  deleteUnusedImages(
-    options: { readonly causes?: readonly number[]; readonly signal?: AbortSignal } = {},
-  ): Promise<ImageGcResult> {
+  deleteUnusedImages(options: Omit<ImageGcPassOptions, "targetPercent"> = {}): Promise<ImageGcResult> {
     return this.#inTurn(() => this.#pass("unused", options));
   }
 
@@ -174,7 +181,7 @@ export class ImageGcManager implements Component {
   async #round(signal: AbortSignal): Promise<void> {
     if (isImageGcOff(this.#policy)) {
       // Ages go on, for eviction and for the day on which it is turned on.
-      await this.#looker.look("unused", signal);
+      await this.#looker.look("unused", signal, { layers: "never" });
       return;
     }
     const { error, freedBytes, removed } = await this.#inTurn(() => this.#pass("thresholds", { signal }));
@@ -192,19 +199,19 @@ export class ImageGcManager implements Component {
     if (this.#failedInARow <= 2) this.#logger.warn("image GC failed", { err: this.#problem });
   }
 
-  async #pass(
-    goal: ImageGcGoal,
-    { causes = [], signal }: { readonly causes?: readonly number[]; readonly signal?: AbortSignal },
-  ): Promise<ImageGcResult> {
+  async #pass(goal: ImageGcGoal, options: ImageGcPassOptions): Promise<ImageGcResult> {
     const { clock } = this.#options;
+    const { causes = [], onStep, signal, targetPercent } = options;
+    const policy = withTarget(this.#policy, targetPercent);
     using link = this.#link(signal);
     const startedAt = clock.monotonic();
     let result: ImageGcResult;
     try {
-      const facts = await this.#looker.look(goal, link.signal);
-      const plan = planImageGc(facts, this.#policy, goal);
+      const facts = await this.#looker.look(goal, link.signal, { policy });
+      const plan = planImageGc(facts, policy, goal);
       this.#metrics.planned(plan);
-      result = await this.#carryOut(plan, facts, causes, link.signal);
+      onStep?.({ kind: "plan", plan });
+      result = await this.#carryOut(plan, facts, options, link.signal);
     } catch (cause) {
       link.signal.throwIfAborted();
       const error = this.#failed(cause, causes);
@@ -217,7 +224,7 @@ export class ImageGcManager implements Component {
   async #carryOut(
     plan: ImageGcPlan,
     facts: ImageGcFacts,
-    causes: readonly number[],
+    { by, causes = [], onStep }: ImageGcPassOptions,
     signal: AbortSignal,
   ): Promise<ImageGcResult> {
     const { goal, usage, wantedBytes } = plan;
@@ -228,7 +235,7 @@ export class ImageGcManager implements Component {
       const { toFreeBytes, usagePercent } = usage ?? {};
       seq = this.#publish.publish(
         ImageGcStarted,
-        { goal, images: going, usagePercent, toFreeBytes },
+        { goal, images: going, usagePercent, toFreeBytes, by },
         { causes, subject: this.#subject() },
       );
       const remover = new ImageRemover(
@@ -240,6 +247,7 @@ export class ImageGcManager implements Component {
           logger: this.#logger,
           onGone: (id) => this.#records.forget(id),
           onRemoved: (entry) => this.#metrics.removed(entry),
+          onStep: onStep ?? ignore,
         },
         facts,
         [seq],
@@ -255,7 +263,8 @@ export class ImageGcManager implements Component {
     const detail = whoHoldsSpace(plan, outcome);
     this.#tell("FreeDiskSpaceFailed", message, detail, seq === undefined ? causes : [seq]);
     this.#logger.warn("image GC cannot free enough", { usagePercent: usage.usagePercent, detail });
-    return { ...outcome, plan, error: new HoldfastError("GC_FREE_DISK_SPACE_FAILED", "retryable", message) };
+    const error = new HoldfastError("GC_FREE_DISK_SPACE_FAILED", "retryable", message);
+    return { ...outcome, plan, error, heldBy: detail };
   }
 
   #failed(cause: unknown, causes: readonly number[]): HoldfastError {
@@ -305,3 +314,5 @@ export class ImageGcManager implements Component {
 function stopped(): HoldfastError {
   return new HoldfastError("GC_STOPPED", "cancelled", "image GC was stopped");
 }
+
+function ignore(): void {}

@@ -6,7 +6,7 @@ import type { HoldfastError } from "@holdfast/core/errors";
 import type { Logger } from "@holdfast/core/log";
 import type { Metrics } from "@holdfast/core/metrics";
 import type { GcCheckpoint, ImageGcRuntime, ReadFilesystem } from "../ports.ts";
-import type { ImageGcPlan } from "./image-gc-facts.ts";
+import type { ImageGcGoal, ImageGcPlan } from "./image-gc-facts.ts";
 import type { ImageGcPolicy } from "./image-gc-policy.ts";
 import type { ReadImageLayers } from "./image-layers.ts";
 import type { ImageLocks } from "./image-locks.ts";
@@ -42,9 +42,47 @@ export interface ImageGcManagerOptions {
   readonly metrics?: Metrics;
 }
 
+/** What a pass does, as it does it. */
+export type ImageGcStep =
+  | { readonly kind: "plan"; readonly plan: ImageGcPlan }
+  | {
+      readonly kind: "removed";
+      readonly imageId: string;
+      readonly name: string;
+      /** What the plan counted for it. */
+      readonly freedBytes: number;
+    }
+  | {
+      readonly kind: "spared";
+      readonly imageId: string;
+      readonly name: string;
+      readonly why: string;
+      readonly failed: boolean;
+    };
+
+/** What somebody who asks for a plan or a pass may wish. */
+export interface ImageGcWish {
+  /** Default `thresholds`. */
+  readonly goal?: ImageGcGoal;
+  /** Down to this usage of the image file system, whatever the thresholds are. 0 to 100. For `thresholds` only. */
+  readonly targetPercent?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** How a pass is made. */
+export interface ImageGcPassOptions extends Omit<ImageGcWish, "goal"> {
+  readonly causes?: readonly number[];
+  /** A person who asked for it; shown in `gc/ImageGcStarted`. */
+  readonly by?: string;
+  /** Called with the plan before anything is removed, then with each outcome. Must not throw. */
+  readonly onStep?: (step: ImageGcStep) => void;
+}
+
 /** What came of a pass. */
 export interface ImageGcResult extends RemovalOutcome {
   readonly plan: ImageGcPlan | undefined;
   /** Undefined: the goal was reached. */
   readonly error: HoldfastError | undefined;
+  /** When too little could be freed: who holds the space. */
+  readonly heldBy?: string;
 }

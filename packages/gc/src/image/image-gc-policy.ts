@@ -63,6 +63,14 @@ export function resolveImageGcPolicy(given: Partial<ImageGcPolicy> = {}): ImageG
   return policy;
 }
 
+/** Down to `targetPercent`, if one is given. Throws `GC_OPTIONS` on one that is no percentage. */
+export function withTarget(policy: ImageGcPolicy, targetPercent: number | undefined): ImageGcPolicy {
+  if (targetPercent === undefined) return policy;
+  if (!isPercent(targetPercent))
+    throw optionsError([`invalid target of ${targetPercent}%, must be in range [0-100]`]);
+  return { ...policy, highThresholdPercent: targetPercent, lowThresholdPercent: targetPercent };
+}
+
 /** With both off nothing is ever removed on its own. */
 export function isImageGcOff({ highThresholdPercent, maxAgeMs }: ImageGcPolicy): boolean {
   return highThresholdPercent === 100 && maxAgeMs === 0;

@@ -48,17 +48,22 @@ export function whoHoldsSpace(
   return parts.join(", ");
 }
 
-/** A plan as lines of a table: name, size, last use, users, verdict, why. Each line is one image. */
+/** A plan as lines of a table, each one image; the columns are {@link IMAGE_GC_PLAN_COLUMNS}. */
 export function imageGcPlanRows(plan: ImageGcPlan): readonly (readonly string[])[] {
-  return plan.entries.map(({ image, users, lastUsedAgoMs, verdict, reason, rule }) => [
+  return plan.entries.map(({ image, users, lastUsedAgoMs, verdict, reason, rule, freesBytes, candidate }) => [
     shownName(image),
     formatBytes(image.sizeBytes),
     lastUsedAgoMs === undefined ? "never" : `${formatAge(lastUsedAgoMs)} ago`,
-    String(users.length),
+    shownUsers(users.map(({ name }) => name)),
     verdict,
     rule,
+    candidate ? formatBytes(freesBytes) : "-",
     reason,
   ]);
+}
+
+function shownUsers([first = "-", ...others]: readonly string[]): string {
+  return others.length === 0 ? first : `${first} +${others.length}`;
 }
 
 /** Headings of {@link imageGcPlanRows}. */
@@ -66,9 +71,10 @@ export const IMAGE_GC_PLAN_COLUMNS: readonly string[] = [
   "IMAGE",
   "SIZE",
   "LAST USED",
-  "USERS",
+  "USED BY",
   "VERDICT",
   "RULE",
+  "FREES",
   "WHY",
 ];
 

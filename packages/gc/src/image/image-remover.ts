@@ -14,6 +14,7 @@ import type { ImageGcRuntime } from "../ports.ts";
 import { ImageRemoved, ImageRemoving, ImageSpared, RemovedImageUsed } from "../events.ts";
 import type { ImageRemovalData } from "../events.ts";
 import type { GcImage, ImageGcEntry, ImageGcFacts, ImageGcPlan } from "./image-gc-facts.ts";
+import type { ImageGcStep } from "./image-gc-options.ts";
 import type { ImageLocks } from "./image-locks.ts";
 import { allNames, shownName } from "./image-names.ts";
 import type { ImageNames } from "./image-names.ts";
@@ -35,6 +36,7 @@ export interface ImageRemoverDeps {
   /** It is not there any more, by whose hand ever. */
   readonly onGone: (imageId: string) => void;
   readonly onRemoved: (entry: ImageGcEntry) => void;
+  readonly onStep: (step: ImageGcStep) => void;
 }
 
 /** What came of a plan. */
@@ -113,6 +115,12 @@ export class ImageRemover {
       this.#deps.onGone(image.id);
       if (fate.kind === "gone") return 0;
       this.#deps.onRemoved(entry);
+      this.#deps.onStep({
+        kind: "removed",
+        imageId: image.id,
+        name: shownName(image),
+        freedBytes: freed,
+      });
       this.#freed += freed;
       return freed;
     } catch (error) {
@@ -164,10 +172,12 @@ export class ImageRemover {
 
   #spare(image: GcImage, why: string, failed: boolean): void {
     this.#spared.set(image.id, why);
-    const { publish, logger } = this.#deps;
-    const subject = { image: shownName(image) };
+    const { publish, logger, onStep } = this.#deps;
+    const name = shownName(image);
+    const subject = { image: name };
+    onStep({ kind: "spared", imageId: image.id, name, why, failed });
     publish.publish(ImageSpared, { imageId: image.id, why, failed }, { subject, causes: this.#causes });
-    if (failed) logger.warn("image could not be removed", { image: shownName(image), err: why });
+    if (failed) logger.warn("image could not be removed", { image: name, err: why });
   }
 
   async #lookForLostUsers(signal: AbortSignal): Promise<void> {
