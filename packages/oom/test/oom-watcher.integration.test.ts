@@ -14,7 +14,7 @@ import type { CriClient } from "@holdfast/cri";
 import { expect, test } from "vitest";
 import { NodeKmsgDevice, NodeOomCounters } from "../src/node/index.ts";
 import { OomWatcher } from "../src/oom-watcher.ts";
-import type { OomContainer } from "../src/ports.ts";
+import type { KmsgDevice, OomContainer } from "../src/ports.ts";
 
 const endpoint = process.env["HOLDFAST_TEST_CONTAINERD"] ?? "";
 const LIMIT = 16 * 2 ** 20;
@@ -25,15 +25,7 @@ class LimitedPod implements AsyncDisposable {
   readonly uid = randomUUID();
   readonly cri: CriClient = createCriClient({ endpoint });
   readonly bus = new Bus({ clock: systemClock, ringSize: 1000 });
-  readonly watcher = new OomWatcher({
-    device: new NodeKmsgDevice(),
-    counters: new NodeOomCounters(),
-    clock: systemClock,
-    publish: this.bus,
-    lookup: { find: async (id) => this.#known.get(id) },
-    periodMs: 100,
-    settleMs: 300,
-  });
+  readonly watcher: OomWatcher;
   readonly #known = new Map<string, OomContainer>();
   readonly #root = `oom-test-${this.uid}`;
   readonly #stream = new AbortController();
@@ -46,6 +38,19 @@ class LimitedPod implements AsyncDisposable {
     },
   };
   #sandboxId = "";
+
+  constructor(device: KmsgDevice = new NodeKmsgDevice()) {
+    // No looks of its own: what is told comes from containerd's events.
+    this.watcher = new OomWatcher({
+      device,
+      counters: new NodeOomCounters(),
+      clock: systemClock,
+      publish: this.bus,
+      lookup: { find: async (id) => this.#known.get(id) },
+      periodMs: 600_000,
+      settleMs: 300,
+    });
+  }
   #following: Promise<void> | undefined;
 
   async start(): Promise<void> {
@@ -55,11 +60,8 @@ class LimitedPod implements AsyncDisposable {
   }
 
   async #follow(): Promise<void> {
-    for await (const event of this.cri.containerdEvents({ signal: this.#stream.signal })) {
+    for await (const event of this.cri.containerdEvents({ signal: this.#stream.signal }))
       this.watcher.observe(event);
-      if (event.topic === "/tasks/exit" && event.id === event.containerId)
-        this.watcher.noteExit(event.containerId, event.exitStatus);
-    }
   }
 
   async run(name: string, script: string): Promise<string> {
@@ -167,4 +169,21 @@ test("the witnesses agree: each kill is told once", async () => {
     ["oom/ContainerOOM", id],
     ["oom/ContainerOOM", later],
   ]);
+});
+
+test("without the kernel's log the cgroups' counters tell both kinds of kills", async () => {
+  const uptimeMs = (): number => 0;
+  const open = (): never => {
+    throw new Error("EPERM: operation not permitted");
+  };
+  await using pod = new LimitedPod({ open, uptimeMs });
+  await pod.start();
+  expect(pod.watcher.health().failures).toHaveLength(1);
+  const main = await pod.run("main", "sleep 0.3; exec tail /dev/zero");
+  const child = await pod.run("child", "sleep 0.3; tail /dev/zero; while :; do sleep 0.2; done");
+  expect((await pod.killIn(child)).data).toEqual({ witness: "cgroup" });
+  // The main process's cgroup goes with it: containerd's word is enough when it was faster than the look.
+  expect(["cgroup", "containerd"]).toContain(
+    ((await pod.killIn(main)).data as { readonly witness: string }).witness,
+  );
 });
