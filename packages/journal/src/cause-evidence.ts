@@ -151,7 +151,7 @@ function runtimeText(known: TerminationFacts, exitCode: number | undefined): str
 export function factText(fact: FactAt): string {
   switch (fact.kind) {
     case "probe":
-      return fact.text === "" ? `${fact.probe ?? "a"} probe failed` : fact.text;
+      return probeText(fact.probe, fact.text);
     case "oom":
       return fact.main === false ? `${fact.text} (a child process)` : fact.text;
     case "eviction":
@@ -187,6 +187,12 @@ export function factText(fact: FactAt): string {
     default:
       return fact satisfies never;
   }
+}
+
+/** The probe's words alone would not say whose they are. */
+function probeText(probe: string | undefined, text: string): string {
+  if (/\bprobe (?:failed|errored|warning)/i.test(text)) return text;
+  return `${probe ?? "a"} probe failed${text === "" ? "" : `: ${text}`}`;
 }
 
 function replacedText(uid: string, changed: readonly string[]): string {

@@ -164,7 +164,7 @@ test.each([
 test("evidence: the probe's output, the kernel's record, the names of changed fields, who asked", () => {
   const texts = (known: TerminationFacts): string[] => computeCause(known).evidence.map(({ text }) => text);
   expect(texts(ended(143, [probe("readiness"), probe("liveness"), kill("LivenessProbe")]))).toStrictEqual([
-    "liveness said no",
+    "liveness probe failed: liveness said no",
     "because of LivenessProbe",
     "exit code 143, SIGTERM",
   ]);
