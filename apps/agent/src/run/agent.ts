@@ -18,6 +18,7 @@ import type { CriClient } from "@holdfast/cri";
 import { lastJournalSeq } from "@holdfast/journal";
 import type { JournalDatabase } from "@holdfast/journal";
 import { RuntimeState } from "@holdfast/node";
+import type { PodManager } from "@holdfast/pod";
 import { createRouter } from "../api/routes.ts";
 import { SOCKET_NAME } from "../api/types.ts";
 import type { AgentConfig } from "../config/agent-config.ts";
@@ -165,6 +166,11 @@ export class Agent {
         if (!this.#life.signal.aborted) this.#fail(error as Error);
       }),
     );
+  }
+
+  /** The pods, once the runtime has answered: for who has to end one. kubelet: killPodFunc. */
+  get pods(): PodManager | undefined {
+    return this.#side?.pods;
   }
 
   /** Stops everything, in reverse. Containers go on. Idempotent. */
