@@ -10,7 +10,7 @@ import {
   POD_NAMESPACE_LABEL,
   POD_UID_LABEL,
 } from "@holdfast/core/names";
-import type { Container, ContainerState, PodSandbox } from "@holdfast/cri";
+import type { Container, ContainerState, PodSandbox, PodSandboxMetadata } from "@holdfast/cri";
 import { CONTAINER_EXITED, CONTAINER_RUNNING, SANDBOX_READY } from "./cri-states.ts";
 
 /** kubelet: plegContainerState; "non-existent" is absence. */
@@ -37,6 +37,8 @@ export interface ListedPod {
   readonly name: string;
   readonly namespace: string;
   readonly items: readonly ListedItem[];
+  /** Whether a list by the label of its UID shows all of it: not so what crictl made. */
+  readonly labelled: boolean;
 }
 
 /** A pod as it was when its last change was carried through. */
@@ -60,8 +62,14 @@ function containerState(state: ContainerState): PlegState {
   return state === CONTAINER_EXITED ? "exited" : "unknown";
 }
 
+interface Growing extends ListedPod {
+  readonly items: ListedItem[];
+  labelled: boolean;
+}
+
 /**
- * Groups two lists by pod UID. Entries without metadata or UID are skipped; a container without a sandbox makes an entry too.
+ * Groups two lists by pod UID. Entries without metadata or UID are skipped; a container without a sandbox makes an entry too. A container without the
+ * label of a UID has its sandbox's.
  * `known` gives the item of an earlier list, which is used again when its state is the same.
  */
 export function groupByPod(
@@ -69,15 +77,26 @@ export function groupByPod(
   containers: readonly Container[],
   known: (id: string) => ListedItem | undefined = () => undefined,
 ): Map<string, ListedPod> {
-  const pods = new Map<string, { uid: string; name: string; namespace: string; items: ListedItem[] }>();
-  const add = (item: ListedItem, name: string, namespace: string): void => {
-    const pod = pods.get(item.podUid);
-    if (pod === undefined) pods.set(item.podUid, { uid: item.podUid, name, namespace, items: [item] });
-    else pod.items.push(item);
+  const pods = new Map<string, Growing>();
+  const add = (item: ListedItem, name: string, namespace: string, labelled: boolean): void => {
+    const uid = item.podUid;
+    const pod = pods.get(uid);
+    if (pod === undefined) pods.set(uid, { uid, name, namespace, items: [item], labelled });
+    else {
+      pod.items.push(item);
+      pod.labelled &&= labelled;
+    }
+  };
+  let sandboxOf: ReadonlyMap<string, PodSandboxMetadata | undefined> | undefined;
+  const metadataOf = (sandboxId: string): PodSandboxMetadata | undefined => {
+    sandboxOf ??= new Map(sandboxes.map(({ id, metadata }) => [id, metadata]));
+    return sandboxOf.get(sandboxId);
   };
   for (const { id, metadata, labels, podSandboxId, state: criState, createdAt } of containers) {
-    const podUid = labels[POD_UID_LABEL];
-    if (metadata === undefined || podUid === undefined || podUid === "" || id === "") continue;
+    const label = labels[POD_UID_LABEL] || undefined;
+    const sandbox = label === undefined ? metadataOf(podSandboxId) : undefined;
+    const podUid = label ?? sandbox?.uid ?? "";
+    if (metadata === undefined || podUid === "" || id === "") continue;
     const state = containerState(criState);
     const before = known(id);
     const item =
@@ -93,9 +112,11 @@ export function groupByPod(
             attempt: metadata.attempt,
             createdAt: Number(createdAt) / NS_PER_MS,
           };
-    add(item, labels[POD_NAME_LABEL] ?? "", labels[POD_NAMESPACE_LABEL] ?? "");
+    const { name = labels[POD_NAME_LABEL] ?? "", namespace = labels[POD_NAMESPACE_LABEL] ?? "" } =
+      sandbox ?? {};
+    add(item, name, namespace, label !== undefined);
   }
-  for (const { id, metadata, state: criState, createdAt } of sandboxes) {
+  for (const { id, metadata, labels, state: criState, createdAt } of sandboxes) {
     if (metadata === undefined || metadata.uid === "" || id === "") continue;
     const state = criState === SANDBOX_READY ? "running" : "exited";
     const before = known(id);
@@ -112,7 +133,7 @@ export function groupByPod(
             attempt: metadata.attempt,
             createdAt: Number(createdAt) / NS_PER_MS,
           };
-    add(item, metadata.name, metadata.namespace);
+    add(item, metadata.name, metadata.namespace, labels[POD_UID_LABEL] === metadata.uid);
   }
   return pods;
 }

@@ -44,6 +44,8 @@ export class RuntimeCalls {
   readonly #options: ResolvedPlegOptions;
   readonly #status: Limiter;
   readonly #underWay = new Map<object, { readonly call: PlegCall; readonly startedAt: number }>();
+  /** Pods that a list by the label of their UID would not show: as the last whole list had it, and who was found since. */
+  #unlabelled = new Set<string>();
   #order = 0;
 
   constructor(options: ResolvedPlegOptions) {
@@ -65,8 +67,9 @@ export class RuntimeCalls {
   ): Promise<Listing> {
     const { runtime, labelSelector, clock } = this.#options;
     const deadlineMs = podUid === undefined ? this.#options.listDeadlineMs : this.#options.statusDeadlineMs;
+    const everything = podUid === undefined || this.#unlabelled.has(podUid);
     const filter = {
-      labelSelector: podUid === undefined ? labelSelector : { ...labelSelector, [POD_UID_LABEL]: podUid },
+      labelSelector: everything ? labelSelector : { ...labelSelector, [POD_UID_LABEL]: podUid },
     };
     const startedAt = clock.monotonic();
     const order = ++this.#order;
@@ -81,7 +84,9 @@ export class RuntimeCalls {
           runtime.listContainers({ filter }, options),
         ),
       ]);
-      const pods = groupByPod(sandboxes.items, containers.containers, known);
+      const all = groupByPod(sandboxes.items, containers.containers, known);
+      const pods = podUid === undefined ? all : onlyPod(podUid, all);
+      if (everything) this.#noteUnlabelled(all);
       return { startedAt, order, whole: podUid === undefined, pods };
     } catch (error) {
       link.abort(error);
@@ -100,15 +105,26 @@ export class RuntimeCalls {
       signal,
       (options) => runtime.listContainers({ filter }, options),
     );
-    const owner = containers.find((container) => container.id === id)?.labels[POD_UID_LABEL];
+    const container = containers.find((one) => one.id === id);
+    const owner = container?.labels[POD_UID_LABEL];
     if (owner !== undefined) return owner;
+    const sandboxId = container?.podSandboxId ?? id;
     const { items } = await this.#make(
       { ...call, method: "ListPodSandbox" },
       statusDeadlineMs,
       signal,
-      (options) => runtime.listPodSandbox({ filter }, options),
+      (options) => runtime.listPodSandbox({ filter: { ...filter, id: sandboxId } }, options),
     );
-    return items.find((sandbox) => sandbox.id === id)?.metadata?.uid;
+    const sandbox = items.find((one) => one.id === sandboxId);
+    const uid = sandbox?.metadata?.uid;
+    if (uid !== undefined && (container !== undefined || sandbox?.labels[POD_UID_LABEL] !== uid))
+      this.#unlabelled.add(uid);
+    return uid;
+  }
+
+  #noteUnlabelled(pods: ReadonlyMap<string, ListedPod>): void {
+    this.#unlabelled.clear();
+    for (const { uid, labelled } of pods.values()) if (!labelled) this.#unlabelled.add(uid);
   }
 
   /** A container's status; undefined when the runtime does not know it. */
@@ -183,6 +199,11 @@ export class RuntimeCalls {
       this.#underWay.delete(key);
     }
   }
+}
+
+function onlyPod(uid: string, pods: ReadonlyMap<string, ListedPod>): ReadonlyMap<string, ListedPod> {
+  const pod = pods.get(uid);
+  return new Map(pod === undefined ? [] : [[uid, pod]]);
 }
 
 /** An answer that lacks what was asked for is garbage, not an answer of "gone". */
