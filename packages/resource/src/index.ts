@@ -14,7 +14,14 @@ export {
   sharesToWeight,
 } from "./compute-resources.ts";
 export type { ContainerResources, PodCgroupValues, ResourceSettings } from "./compute-resources.ts";
-export type { CgroupTree, SliceProperty, SystemdSlices } from "./ports.ts";
+export type {
+  CgroupTree,
+  ResourceContainer,
+  ResourcePods,
+  SliceProperty,
+  StateCheckpoint,
+  SystemdSlices,
+} from "./ports.ts";
 export { openCgroupTree } from "./node/cgroup-tree.ts";
 export { systemdSlices } from "./node/systemd-slices.ts";
 export { combinationsOf, numaCombinations } from "./topology/hint.ts";
@@ -42,3 +49,18 @@ export type {
 } from "./topology/topology-policy.ts";
 export { admissionError, TOPOLOGY_AFFINITY_ERROR, TopologyManager } from "./topology/topology-manager.ts";
 export type { AdmitResult, TopologyManagerOptions } from "./topology/topology-manager.ts";
+export { AdmissionError } from "./admission/admission-error.ts";
+export { CpuManager } from "./cpu/cpu-manager.ts";
+export type { CpuManagerOptions, ReconcileReport } from "./cpu/cpu-manager.ts";
+export { cpuTopologyHints } from "./cpu/cpu-hints.ts";
+export type { CpuHintQuestion } from "./cpu/cpu-hints.ts";
+export { parseCpuPolicy, parseCpuPolicyOptions, validateCpuPolicyOptions } from "./cpu/cpu-policy-options.ts";
+export type { CpuPolicyName, CpuPolicyOptions } from "./cpu/cpu-policy-options.ts";
+export { CpuState } from "./cpu/cpu-state.ts";
+export type { CpuAssignments } from "./cpu/cpu-state.ts";
+export { guaranteedCpus, podGuaranteedCpus } from "./cpu/guaranteed-cpus.ts";
+export { SMT_ALIGNMENT_ERROR, StaticCpuPolicy } from "./cpu/static-cpu-policy.ts";
+export type { StaticCpuPolicyOptions } from "./cpu/static-cpu-policy.ts";
+export { takeByTopology } from "./cpu/take-by-topology.ts";
+export type { PackingOptions } from "./cpu/take-by-topology.ts";
+export { takeDistributed } from "./cpu/take-distributed.ts";

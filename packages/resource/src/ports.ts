@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import type { Pod } from "@holdfast/core/pod-types";
+
 /** The cgroup tree as files. Paths are absolute cgroup paths below the hierarchies' roots. Filled by `src/node/`; a fixture in tests. */
 export interface CgroupTree {
   readonly version: 1 | 2;
@@ -32,3 +34,27 @@ export interface SystemdSlices {
 
 /** One property of a unit: name, D-Bus type, value. */
 export type SliceProperty = readonly [name: string, type: "t" | "b" | "s", value: string];
+
+/** What outlives the agent, by key. Filled by the store; a map will do in a test. */
+export interface StateCheckpoint {
+  get(key: string): string | undefined;
+  set(key: string, value: string): void;
+  delete(key: string): void;
+  entries(prefix: string): readonly (readonly [key: string, value: string])[];
+}
+
+/** A container as the runtime has it. */
+export interface ResourceContainer {
+  readonly id: string;
+  readonly state: "waiting" | "running" | "terminated";
+}
+
+/** The node's pods, as managers of CPUs and memory need them. Filled by the pod workers and the pod cache. */
+export interface ResourcePods {
+  /** Pods that have not ended, those included that wait to be let in. kubelet: ActivePodsFunc. */
+  activePods(): readonly Pod[];
+  /** The newest container of each name, by name. */
+  containers(podUid: string): ReadonlyMap<string, ResourceContainer>;
+  /** Whether every source of pods has listed once. */
+  sourcesReady(): boolean;
+}

@@ -97,9 +97,9 @@ describe("TopologyManager", () => {
 
   // kubelet: TestAdmissionErrors
   it("keeps an error's own reason, and calls any other one unexpected", async () => {
-    const failing = (error: Error): HintProvider => ({
+    const failing = (failure: Error): HintProvider => ({
       ...provider([P(0)]),
-      allocate: () => Promise.reject(error),
+      allocate: () => Promise.reject(failure),
     });
     const typed = Object.assign(new Error("SMT Alignment Error: …"), {
       admissionReason: "SMTAlignmentError",

@@ -1,0 +1,462 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Pod } from "@holdfast/core/pod-types";
+import { describe, expect, it } from "vitest";
+import {
+  CpuSet,
+  CpuState,
+  cpuTopologyHints,
+  CpuTopology,
+  parseCpuPolicy,
+  parseCpuPolicyOptions,
+  podGuaranteedCpus,
+  StaticCpuPolicy,
+  validateCpuPolicyOptions,
+} from "@holdfast/resource";
+import type { StaticCpuPolicyOptions, TopologyHint } from "@holdfast/resource";
+import { memoryCheckpoint } from "./fixtures/checkpoint.ts";
+import { BIG, HT1, HT2, layOut } from "./fixtures/machines.ts";
+import type { MachineShape } from "./fixtures/machines.ts";
+import { container, guaranteed, podOf, sidecar } from "./fixtures/pods.ts";
+
+const ANYWHERE: TopologyHint = { numaNodes: undefined, preferred: false };
+
+interface Setup extends Partial<Omit<StaticCpuPolicyOptions, "topology" | "state" | "reservedCpus">> {
+  readonly reserved?: string;
+  readonly pool?: string;
+  readonly entries?: Readonly<Record<string, Readonly<Record<string, string>>>>;
+}
+
+/** A policy on a machine with a kept state. */
+function policyOn(shape: MachineShape, setup: Setup = {}): { policy: StaticCpuPolicy; state: CpuState } {
+  const { reserved = "0", pool, entries, ...rest } = setup;
+  const kept = { policyName: "static", defaultCpuSet: pool ?? "", entries: entries ?? {} };
+  const state = new CpuState(memoryCheckpoint({ cpu_manager_state: JSON.stringify(kept) }), "static");
+  const reservedCpus = CpuSet.parse(reserved);
+  const policy = new StaticCpuPolicy({
+    topology: new CpuTopology(layOut(shape)),
+    state,
+    reservedMilliCpu: reservedCpus.size * 1000,
+    reservedCpus,
+    ...rest,
+  });
+  return { policy, state };
+}
+
+/** Gives all containers of a pod their CPUs, in order; what each has. */
+function allocateAll(policy: StaticCpuPolicy, state: CpuState, pod: Pod, hint = ANYWHERE): string[] {
+  return [...(pod.spec.initContainers ?? []), ...pod.spec.containers].map((of) => {
+    policy.allocate(pod, of, hint);
+    return String(state.get(pod.metadata.uid, of.name) ?? "shared");
+  });
+}
+
+describe("start", () => {
+  // kubelet: TestStaticPolicyStart
+  it.each<[string, Setup, string]>([
+    ["an empty state gets all CPUs", {}, "0-11"],
+    ["a kept state that fits", { pool: "0-5", entries: { p: { c: "6-11" } } }, "0-5"],
+    ["strict: an empty state gets all but the reserved", { options: { strictCpuReservation: true } }, "1-11"],
+    ["strict: a kept state", { options: { strictCpuReservation: true }, pool: "1-11" }, "1-11"],
+  ])("%s", (_name, setup, pool) => {
+    const { policy, state } = policyOn(HT2, setup);
+    policy.start();
+    expect(String(state.defaultSet)).toBe(pool);
+  });
+
+  // kubelet: TestStaticPolicyStart, the failures
+  it.each<[string, Setup, string]>([
+    ["a pool that is gone", { entries: { p: { c: "0" } } }, "default cpuset cannot be empty"],
+    [
+      "a reserved CPU outside the pool",
+      { reserved: "0,6", pool: "0-1", entries: { p: { c: "2-11" } } },
+      'not all reserved cpus: "0,6" are present in defaultCpuSet: "0-1"',
+    ],
+    [
+      "strict: a reserved CPU in the pool",
+      { reserved: "0,6", pool: "0-1", options: { strictCpuReservation: true } },
+      'some of strictly reserved cpus: "0,6" are present in defaultCpuSet: "0-1"',
+    ],
+    [
+      "an assigned CPU in the pool",
+      { pool: "0-11", entries: { p: { c: "4" } } },
+      'pod: p, container: c cpuset: "4" overlaps with default cpuset "0-11"',
+    ],
+    [
+      "a CPU that the machine has not",
+      { pool: "0-12" },
+      'current set of available CPUs "0-11" doesn\'t match with CPUs in state "0-12"',
+    ],
+    [
+      "a CPU that the state has not",
+      { pool: "0-10" },
+      'current set of available CPUs "0-11" doesn\'t match with CPUs in state "0-10"',
+    ],
+  ])("refuses %s", (_name, setup, text) => {
+    expect(() => policyOn(HT2, setup).policy.start()).toThrow(text);
+  });
+
+  // kubelet: TestStateRestore, TestCPUManagerGenerate
+  it("refuses a state of another policy, and one that cannot be read", () => {
+    const open = (kept: string): CpuState =>
+      new CpuState(memoryCheckpoint({ cpu_manager_state: kept }), "static");
+    expect(() => open('{"policyName":"none","defaultCpuSet":"0-3"}')).toThrow(
+      'configured policy "static" differs from state checkpoint policy "none"',
+    );
+    for (const text of [
+      "{",
+      "[]",
+      "null",
+      '{"policyName":"static","defaultCpuSet":"x"}',
+      '{"policyName":"static"}',
+    ])
+      expect(() => open(text)).toThrow(/could not restore|differs from/);
+    expect(() => open('{"policyName":"static","defaultCpuSet":"0","entries":{"p":["0"]}}')).toThrow(
+      "no object",
+    );
+  });
+
+  it("comes back as it was written", () => {
+    const checkpoint = memoryCheckpoint();
+    const state = new CpuState(checkpoint, "static");
+    state.setDefault(CpuSet.parse("0-7"));
+    state.assign("p", "a", CpuSet.parse("2,6"), CpuSet.parse("0-1,3-5,7"));
+    state.assign("p", "b", CpuSet.parse("3"), CpuSet.parse("0-1,4-5,7"));
+    state.release("p", "a", CpuSet.parse("0-2,4-7"));
+    const again = new CpuState(checkpoint, "static");
+    expect(String(again.defaultSet)).toBe("0-2,4-7");
+    expect(String(again.get("p", "b"))).toBe("3");
+    expect(again.get("p", "a")).toBeUndefined();
+  });
+});
+
+describe("reservations", () => {
+  // kubelet: TestCPUManagerGenerate, TestNewStaticPolicy: what is reserved is packed
+  it.each([
+    [1000, "0"],
+    [1001, "0,4"],
+    [2000, "0,4"],
+    [3000, "0-1,4"],
+  ])("%d millicores of HT1 are CPUs %s", (reservedMilliCpu, cpus) => {
+    const { policy } = policyOn(HT1, { reserved: "", reservedMilliCpu });
+    expect(String(policy.reserved)).toBe(cpus);
+    expect(String(policy.allocatable)).toBe(String(CpuSet.parse("0-7").difference(CpuSet.parse(cpus))));
+  });
+
+  it("must be more than nothing, be as many as are named, and be there", () => {
+    expect(() => policyOn(HT1, { reserved: "" })).toThrow("to be greater than zero");
+    expect(() => policyOn(HT1, { reserved: "0-1", reservedMilliCpu: 1000 })).toThrow("did not equal 1");
+    expect(() => policyOn(HT1, { reserved: "7-8" })).toThrow('size of "7" did not equal 2');
+    expect(() => policyOn(HT1, { reserved: "", reservedMilliCpu: 9000 })).toThrow("did not equal 9");
+  });
+});
+
+describe("allocate", () => {
+  const all = (shape: MachineShape): string => String(new CpuTopology(layOut(shape)).all);
+  // kubelet: TestStaticPolicyAdd
+  it.each<[string, MachineShape, Setup, number, string]>([
+    ["HT1: the sibling of the reserved thread", HT1, {}, 1, "4"],
+    ["HT1: a free core", HT1, { pool: "0-1,4-5", entries: { o: { c: "2-3,6-7" } } }, 2, "1,5"],
+    ["HT1: all that are not reserved", HT1, {}, 7, "1-7"],
+    ["HT2: a whole socket", HT2, { pool: "0-1,3-11", entries: { o: { c: "2" } } }, 6, "1,3,5,7,9,11"],
+    ["HT2: no socket is whole", HT2, { pool: "0,2-4,6-11", entries: { o: { c: "1,5" } } }, 6, "2-4,8-10"],
+    ["HT2: a socket and a core", HT2, { pool: "0-1,3-11", entries: { o: { c: "2" } } }, 8, "1,3-5,7,9-11"],
+    ["BIG: beside a reserved core", BIG, { reserved: "0,40" }, 60, "10-39,50-79"],
+    [
+      "HT2: whole cores beside a reserved one",
+      HT2,
+      { reserved: "0,6", options: { fullPcpusOnly: true } },
+      10,
+      "1-5,7-11",
+    ],
+    ["HT2: over nodes", HT2, { options: { distributeCpusAcrossNuma: true } }, 4, "1,3,7,9"],
+    ["HT2: over cores", HT2, { options: { distributeCpusAcrossCores: true } }, 3, "2,4,6"],
+  ])("%s", (_name, shape, setup, count, cpus) => {
+    const { policy, state } = policyOn(shape, { pool: all(shape), ...setup });
+    expect(allocateAll(policy, state, guaranteed("p", [count]))).toEqual([cpus]);
+    expect(state.defaultSet.intersection(CpuSet.parse(cpus)).size).toBe(0);
+  });
+
+  // kubelet: TestStaticPolicyAdd: errors
+  it("does not give reserved CPUs away", () => {
+    const { policy, state } = policyOn(HT1, { pool: "0-7" });
+    expect(() => allocateAll(policy, state, guaranteed("p", [8]))).toThrow("requested=8, available=7");
+    expect(String(state.defaultSet)).toBe("0-7");
+  });
+
+  // kubelet: TestStaticPolicyAdd: SMT alignment
+  it.each<[MachineShape, Setup, number, string]>([
+    [HT2, { reserved: "1,6" }, 10, "available physical CPUs = 8, requested CPUs = 10, CPUs per core = 2"],
+    [HT1, {}, 3, "requested 3 cpus not multiple cpus per core = 2"],
+    [HT1, {}, 8, "available physical CPUs = 6, requested CPUs = 8"],
+  ])("refuses what would share a core", (shape, setup, count, message) => {
+    const { policy, state } = policyOn(shape, {
+      pool: all(shape),
+      ...setup,
+      options: { fullPcpusOnly: true },
+    });
+    const attempt = (): unknown => allocateAll(policy, state, guaranteed("p", [count]));
+    expect(attempt).toThrow(message);
+    expect(attempt).toThrow(expect.objectContaining({ admissionReason: "SMTAlignmentError" }));
+  });
+
+  it("keeps what a container has, also on a full machine that gives whole cores only", () => {
+    const setup = { pool: "0,4", entries: { p: { app0: "1-3,5-7" } }, options: { fullPcpusOnly: true } };
+    const { policy, state } = policyOn(HT1, setup);
+    expect(allocateAll(policy, state, guaranteed("p", [6]))).toEqual(["1-3,5-7"]);
+  });
+
+  it("gives whole cores also where the hint's node has a single thread to spare", () => {
+    const options = { fullPcpusOnly: true };
+    const setup = { pool: "0-4,6,8-9", entries: { o: { c: "5,7,10-11" } }, options };
+    const { policy, state } = policyOn(HT2, setup);
+    // Node 1 has 1, 3 and 9 to give: a thread alone and a core.
+    expect(allocateAll(policy, state, guaranteed("p", [4]), { numaNodes: [1], preferred: false })).toEqual([
+      "2-3,8-9",
+    ]);
+  });
+
+  // kubelet: TestStaticPolicyAdd: pods that get nothing of their own
+  it.each([
+    ["half a core", guaranteed("p", ["500m"])],
+    ["a core and a half", guaranteed("p", ["1500m"])],
+    ["burstable", podOf("p", [container("app0", { cpu: 2 })])],
+    ["best effort", podOf("p", [container("app0")])],
+  ])("leaves %s on the shared pool", (_name, pod) => {
+    const { policy, state } = policyOn(HT1, { pool: "0-7" });
+    expect(allocateAll(policy, state, pod)).toEqual(["shared"]);
+    expect(policy.topologyHints(pod, pod.spec.containers[0] ?? container("x")).size).toBe(0);
+  });
+
+  // kubelet: TestTopologyAwareAllocateCPUs
+  it.each([
+    [[0], 4, "0,2,6,8"],
+    [[1], 4, "1,3,7,9"],
+    [[1], 8, "0-1,3,5-7,9,11"],
+    [[0, 1], 8, "0-1,3,5-7,9,11"],
+  ])("begins with the hint's nodes %j for %d", (numaNodes, count, cpus) => {
+    const { policy, state } = policyOn(HT2, { reserved: "4", pool: all(HT2) });
+    const hint = { numaNodes, preferred: true };
+    expect(allocateAll(policy, state, guaranteed("p", [count]), hint)).toEqual([cpus]);
+  });
+
+  // kubelet: TestStaticPolicyAdd with align-by-socket
+  it("begins with the hint's sockets when aligned by socket", () => {
+    const take = (alignBySocket: boolean): string[] => {
+      const { policy, state } = policyOn(BIG, { reserved: "0,40", pool: "0-79", options: { alignBySocket } });
+      return allocateAll(policy, state, guaranteed("p", [24]), { numaNodes: [3], preferred: true });
+    };
+    expect(take(true)).toEqual(["20-31,60-71"]);
+    expect(take(false)).toEqual(["20-21,30-39,60-61,70-79"]);
+  });
+});
+
+describe("init containers and sidecars", () => {
+  // kubelet: TestCPUManagerAddWithInitContainers
+  it.each([
+    ["as many as before", [4], [4], ["1-2,5-6", "1-2,5-6"]],
+    ["fewer than before", [6], [4], ["1-3,5-7", "1-2,5-6"]],
+    ["more than before", [2], [4], ["1,5", "1-2,5-6"]],
+    ["after two equal ones", [2, 2], [2], ["1,5", "1,5", "1,5"]],
+    ["after two that grow", [2, 4], [6], ["1,5", "1-2,5-6", "1-3,5-7"]],
+    ["two of them", [2, 4], [2, 2], ["1,5", "1-2,5-6", "1,5", "2,6"]],
+  ])("reuses CPUs of init containers: %s", (_name, init, apps, cpus) => {
+    const { policy, state } = policyOn(HT1, { reserved: "0,4", pool: "0-7" });
+    expect(allocateAll(policy, state, guaranteed("p", apps, init))).toEqual(cpus);
+  });
+
+  it("gives the reference's last case on a machine with one reserved core apart", () => {
+    const { policy, state } = policyOn(HT1, { reserved: "3,7", pool: "0-7" });
+    expect(allocateAll(policy, state, guaranteed("p", [2, 2], [2, 4])).slice(2)).toEqual(["0,4", "1,5"]);
+  });
+
+  // kubelet: TestStaticPolicyDoNotReuseCPUs
+  it("leaves a sidecar its CPUs", () => {
+    const { policy, state } = policyOn(HT1, { pool: "0-7" });
+    const pod = podOf("p", [container("app", { cpu: 4, memory: "1Gi" })], {
+      initContainers: [sidecar("side", { cpu: 2, memory: "1Gi" })],
+    });
+    expect(allocateAll(policy, state, pod)).toEqual(["1,5", "2-3,6-7"]);
+    policy.release("p", "side");
+    expect(String(state.defaultSet)).toBe("0-1,4-5");
+  });
+
+  // kubelet: TestStaticPolicyReuseCPUs
+  it("does not put CPUs back that a later container uses", () => {
+    const { policy, state } = policyOn(HT1, { pool: "0-7" });
+    allocateAll(policy, state, guaranteed("p", [2], [4]));
+    expect(String(state.defaultSet)).toBe("0,3-4,7");
+    policy.release("p", "init0");
+    expect(String(state.defaultSet)).toBe("0,2-4,6-7");
+    policy.release("p", "app0");
+    expect(String(state.defaultSet)).toBe("0-7");
+  });
+
+  it("forgets what could be reused when another pod comes", () => {
+    const { policy, state } = policyOn(HT1, { pool: "0-7" });
+    const [init, app] = [
+      container("init0", { cpu: 4, memory: "1Gi" }),
+      container("app0", { cpu: 4, memory: "1Gi" }),
+    ];
+    const pod = podOf("p", [app], { initContainers: [init] });
+    policy.allocate(pod, init, ANYWHERE);
+    allocateAll(policy, state, guaranteed("other", [1]));
+    expect(() => policy.allocate(pod, app, ANYWHERE)).toThrow("available=2");
+  });
+});
+
+describe("release", () => {
+  // kubelet: TestStaticPolicyRemove
+  it.each([
+    ["one of one", { p: { c: "1-2" } }, "3-7,0", "0-7"],
+    ["one of two", { p: { c: "1-2" }, o: { c: "3" } }, "0,4-7", "0-2,4-7"],
+    ["all that there are", { p: { c: "1-7" } }, "0", "0-7"],
+    ["one that has none", { o: { c: "1" } }, "0,2-7", "0,2-7"],
+  ])("of %s", (_name, entries, pool, after) => {
+    const { policy, state } = policyOn(HT1, { pool, entries });
+    policy.release("p", "c");
+    expect(String(state.defaultSet)).toBe(after);
+    expect(state.get("p", "c")).toBeUndefined();
+  });
+});
+
+describe("hints", () => {
+  /** kubelet: the machine of returnMachineInfo: 12 CPUs, nodes 0 and 1, siblings i and i+6. */
+  const machine = new CpuTopology(layOut(HT2));
+  const P = (...numaNodes: number[]): TopologyHint => ({ numaNodes, preferred: true });
+  const N = (...numaNodes: number[]): TopologyHint => ({ numaNodes, preferred: false });
+  /** 4 free on node 0, 6 on node 1. */
+  const FREE = "2,4,8,10,1,3,5,7,9,11";
+
+  // kubelet: TestGetTopologyHints
+  it.each<[string, number, string, TopologyHint[]]>([
+    ["2", 2, FREE, [P(0), P(1), N(0, 1)]],
+    ["5", 5, FREE, [P(1), N(0, 1)]],
+    ["7", 7, FREE, [P(0, 1)]],
+    ["11", 11, FREE, []],
+    ["2, one on each node", 2, "0,1", [N(0, 1)]],
+  ])("for %s", (_name, requested, free, hints) => {
+    const question = { topology: machine, available: CpuSet.parse(free), reusable: CpuSet.empty, requested };
+    expect(cpuTopologyHints(question)).toEqual(hints);
+  });
+
+  it("contain everything that is reused", () => {
+    const question = {
+      topology: machine,
+      available: CpuSet.parse(FREE),
+      reusable: CpuSet.parse("0"),
+      requested: 2,
+    };
+    expect(cpuTopologyHints(question)).toEqual([P(0), N(0, 1)]);
+  });
+
+  // kubelet: TestGetTopologyHints: regenerate hints for what is allocated
+  it.each([
+    ["0,6", [P(0), N(0, 1)]],
+    ["3,9", [P(1), N(0, 1)]],
+    ["0,6,3,9", []],
+  ])("for a container that has %s and asks for 2", (cpus, hints) => {
+    const rest = String(machine.all.difference(CpuSet.parse(cpus)));
+    const { policy } = policyOn(HT2, { reserved: "4", pool: rest, entries: { p: { app0: cpus } } });
+    const pod = guaranteed("p", [2]);
+    expect(policy.topologyHints(pod, pod.spec.containers[0] ?? container(""))).toEqual(
+      new Map([["cpu", hints]]),
+    );
+    expect(policy.podTopologyHints(pod)).toEqual(new Map([["cpu", hints]]));
+  });
+
+  // kubelet: TestGetPodTopologyHints, TestPodGuaranteedCPUs
+  it.each([
+    ["init 2, app 5", [2], [5], [], 5],
+    ["apps 2 and 4", [], [2, 4], [], 6],
+    ["sidecars 1, 2, 3", [5], [1], [1, 2, 3], 7],
+    ["init 200, app 100, sidecar 10 before", [], [100], [10], 210],
+  ])("count what a pod holds at once: %s", (name, init, apps, sidecars, count) => {
+    const of = (cpu: number, label: string) => container(label, { cpu, memory: "1Gi" });
+    const after = name.includes("200") ? [of(200, "late")] : [];
+    const pod = podOf(
+      "p",
+      apps.map((cpu, index) => of(cpu, `app${index}`)),
+      {
+        initContainers: [
+          ...init.map((cpu, index) => of(cpu, `init${index}`)),
+          ...sidecars.map((cpu, index) => sidecar(`side${index}`, { cpu, memory: "1Gi" })),
+          ...after,
+        ],
+      },
+    );
+    expect(podGuaranteedCpus(pod)).toBe(count);
+  });
+
+  it("count a later init container together with the sidecars before it", () => {
+    const of = (cpu: number, label: string) => container(label, { cpu, memory: "1Gi" });
+    const side = (cpu: number, label: string) => sidecar(label, { cpu, memory: "1Gi" });
+    const initContainers = [of(5, "i0"), side(1, "s0"), side(2, "s1"), of(5, "i1"), side(3, "s2")];
+    expect(podGuaranteedCpus(podOf("p", [of(1, "app")], { initContainers }))).toBe(8);
+  });
+
+  // kubelet: TestGetTopologyHints with align-by-socket
+  it("are preferred on as few sockets as needed when aligned by socket", () => {
+    const topology = new CpuTopology(layOut(BIG));
+    const question = {
+      topology,
+      available: topology.all,
+      reusable: CpuSet.empty,
+      requested: 24,
+      alignBySocket: true,
+    };
+    const preferred = cpuTopologyHints(question).filter((hint) => hint.preferred);
+    expect(preferred.map(({ numaNodes }) => numaNodes?.join("+"))).toEqual([
+      "0+1",
+      "0+2",
+      "0+3",
+      "1+2",
+      "1+3",
+      "2+3",
+    ]);
+    const small = cpuTopologyHints({ ...question, requested: 10 }).filter((hint) => hint.preferred);
+    expect(small.map(({ numaNodes }) => numaNodes?.join("+"))).toEqual(["0", "1", "2", "3", "0+1", "2+3"]);
+  });
+});
+
+describe("options", () => {
+  // kubelet: TestPolicyOptionsCompatibility, TestPolicyOptionsAvailable, TestCPUManagerHandlePolicyOptions
+  it("refuse what does not go together, what nobody knows, and any with none", () => {
+    const parse = (...names: string[]): unknown =>
+      parseCpuPolicyOptions("static", Object.fromEntries(names.map((name) => [name, "true"])));
+    const cores = "distribute-cpus-across-cores";
+    const numa = "distribute-cpus-across-numa";
+    const uncore = "prefer-align-cpus-by-uncorecache";
+    for (const [a, b] of [
+      ["full-pcpus-only", cores],
+      [numa, cores],
+      [uncore, cores],
+      [uncore, numa],
+    ] as const) {
+      expect(() => parse(a, b)).toThrow("can not be used at the same time");
+      expect(() => parse(a)).not.toThrow();
+      expect(() => parseCpuPolicyOptions("static", { [a]: "true", [b]: "false" })).not.toThrow();
+    }
+    expect(parse("full-pcpus-only", numa, "strict-cpu-reservation")).toEqual({
+      fullPcpusOnly: true,
+      distributeCpusAcrossNuma: true,
+      strictCpuReservation: true,
+    });
+    expect(() => parse("unknown")).toThrow('unsupported cpumanager option: "unknown"');
+    expect(() => parseCpuPolicyOptions("static", { "full-pcpus-only": "maybe" })).toThrow(
+      "neither true nor false",
+    );
+    expect(() => parseCpuPolicyOptions("none", { "full-pcpus-only": "true" })).toThrow("None policy");
+    expect(parseCpuPolicyOptions("none", {})).toEqual({});
+    expect(() => parseCpuPolicy("dynamic")).toThrow('unknown policy: "dynamic"');
+  });
+
+  // kubelet: TestValidateStaticPolicyOptions
+  it.each([
+    ["more sockets than nodes", { ...HT2, socketsPerNode: 2 }, "none", "more than number of NUMA"],
+    ["single-numa-node", BIG, "single-numa-node", "incompatible with align-by-socket"],
+  ] as const)("refuse align-by-socket with %s", (_name, shape, policy, text) => {
+    const topology = new CpuTopology(layOut(shape));
+    expect(() => validateCpuPolicyOptions({ alignBySocket: true }, topology, policy)).toThrow(text);
+    expect(() => validateCpuPolicyOptions({}, topology, policy)).not.toThrow();
+  });
+});
