@@ -128,3 +128,60 @@ test("probeOutput is on unless it is turned off", () => {
   expect(parse("").config.probeOutput).toBe(true);
   expect(parse(text).config.probeOutput).toBe(false);
 });
+
+const AGENT = "apiVersion: holdfast.agent/v1alpha1\nkind: AgentConfiguration\n";
+
+test("what stays of images, dead containers and their logs", () => {
+  expect(parse("").config).toMatchObject({
+    imageGCKeep: [],
+    maximumDeadContainersPerContainer: 1,
+    maximumDeadContainers: -1,
+    minimumContainerTTLMs: 0,
+    maximumContainerListBytes: 12 * 2 ** 20,
+    podLogRetentionAttempts: 5,
+    podLogRetentionBytes: 64 * 2 ** 20,
+  });
+  const text = `${AGENT}imageGCKeep:
+- reference: docker.io/library/postgres:*
+  why: 40 minutes to pull
+- { label: keep=yes, minSize: 1Gi }
+- { digest: "sha256:1", maxSize: 10Mi }
+maximumDeadContainersPerContainer: 3
+maximumDeadContainers: 100
+minimumContainerTTLDuration: 1m
+maximumContainerListSize: 8Mi
+podLogRetention: { attempts: 10, size: 1Gi }
+`;
+  expect(parse(text).config).toMatchObject({
+    imageGCKeep: [
+      { reference: "docker.io/library/postgres:*", why: "40 minutes to pull" },
+      { label: "keep=yes", minSizeBytes: 2 ** 30 },
+      { digest: "sha256:1", maxSizeBytes: 10 * 2 ** 20 },
+    ],
+    maximumDeadContainersPerContainer: 3,
+    maximumDeadContainers: 100,
+    minimumContainerTTLMs: 60_000,
+    maximumContainerListBytes: 8 * 2 ** 20,
+    podLogRetentionAttempts: 10,
+    podLogRetentionBytes: 2 ** 30,
+  });
+});
+
+test.each([
+  ["a rule that is none", "imageGCKeep: [nginx]", "rule 1 must be a mapping of reference"],
+  ["no list", "imageGCKeep: { reference: a }", "must be a list of rules"],
+  [
+    "a rule that keeps everything",
+    "imageGCKeep: [{ why: so }]",
+    "rule 1 says nothing: it would keep every image",
+  ],
+  [
+    "an unknown key",
+    "imageGCKeep: [{ refrence: a }]",
+    'rule 1 has an unknown key "refrence"; did you mean "reference"?',
+  ],
+  ["a size that is none", "imageGCKeep: [{ minSize: big }]", "rule 1 has a minSize that is no size"],
+  ["a list beyond what fits", "maximumContainerListSize: 16Mi", "must be at most 15728640 bytes"],
+])("refused of image rules: %s", (_name, text, message) =>
+  expect(problems(`${AGENT}${text}`)).toContain(message),
+);

@@ -272,6 +272,29 @@ describe("container GC", () => {
     expect(world.clock.waiting).toBe(0);
   });
 
+  it("asks before each pass of its own whether it is needed; one that is asked for is made in any case", async () => {
+    let needed = false;
+    await using world = new World({ isNeeded: () => needed });
+    await world.gc.start();
+    await world.clock.advance(180_000);
+    expect(world.fake.calls["ListContainers"] ?? 0).toBe(0);
+    needed = true;
+    await world.clock.advance(60_000);
+    expect(world.fake.calls["ListContainers"]).toBe(1);
+    needed = false;
+    await world.gc.collect();
+    expect(world.fake.calls["ListContainers"]).toBe(2);
+  });
+
+  it("no link of a log collector outlives its container", async () => {
+    await using world = new World({ containerLogsDir: "/var/log/containers" });
+    const box = await world.sandbox("our-a");
+    const ids = await world.dead(box, "our-a", 2);
+    for (const id of ids) world.logs.write(`/var/log/containers/our-a_default_app-${id}.log`, 0);
+    await world.gc.collect();
+    expect(world.logs.names("/var/log/containers")).toEqual([`our-a_default_app-${ids[1]}.log`]);
+  });
+
   it("refuses to work without labels that prove ownership", () => {
     expect(() => new World({ labelSelector: {} })).toThrow(/labelSelector is empty/);
   });

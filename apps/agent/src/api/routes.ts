@@ -2,6 +2,8 @@
 
 /** Which path answers what. Mostly reading: it runs commands in containers, and takes pods out of traffic. */
 import { HoldfastError } from "@holdfast/core/errors";
+import { gcAnswer } from "./gc-routes.ts";
+import type { GcView } from "./gc-routes.ts";
 import { journalAnswer } from "./journal-routes.ts";
 import type { JournalView } from "./journal-routes.ts";
 import type { ApiAnswer, ApiRequest, ApiRouter } from "./server.ts";
@@ -39,8 +41,12 @@ export interface AgentView {
 
 const MAX_EXEC_SECONDS = 3600;
 
-/** Makes the router. Without a journal its routes say that there is none. */
-export function createRouter(view: AgentView, journal?: JournalView): ApiRouter {
+/** Makes the router. Without a journal its routes say that there is none; `gc` is undefined until the runtime has answered. */
+export function createRouter(
+  view: AgentView,
+  journal?: JournalView,
+  gc: () => GcView | undefined = () => undefined,
+): ApiRouter {
   return async (request) => {
     const [first, second, third, ...rest] = request.segments;
     if (first === "healthz") return health(view);
@@ -53,6 +59,7 @@ export function createRouter(view: AgentView, journal?: JournalView): ApiRouter 
     if (first === "api" && second === "v1") {
       if (third === "pods" && rest.length === 0) return podsAnswer(view, request);
       if (third === "node" && rest.length === 0) return { json: view.node() };
+      if (third === "gc") return gcAnswer(gc(), request, rest);
       if (third === "journal") return journalAnswer(required(journal), request, rest, () => view.node().name);
       if (third === "namespaces" && rest[1] === "pods") return podAnswer(view, request, rest);
     }

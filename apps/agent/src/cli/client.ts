@@ -11,6 +11,8 @@ export interface ApiClient {
   post<T>(path: string, body: unknown, timeoutMs: number): Promise<T>;
   /** Chunks as they come, until the agent ends the answer or the signal aborts. */
   stream(path: string, signal: AbortSignal): AsyncIterable<Buffer>;
+  /** The same for what a POST answers. */
+  postStream(path: string, body: unknown, signal: AbortSignal): AsyncIterable<Buffer>;
 }
 
 const ANSWER_TIMEOUT_MS = 15_000;
@@ -24,14 +26,21 @@ export function createApiClient(socketPath: string): ApiClient {
     post: async <T>(path: string, body: unknown, timeoutMs: number) =>
       (await readJson(await open(socketPath, "POST", path, JSON.stringify(body), timeoutMs))) as T,
     async *stream(path, signal) {
-      const response = await open(socketPath, "GET", path, undefined, undefined, signal);
-      try {
-        for await (const chunk of response) yield chunk as Buffer;
-      } catch (error) {
-        if (!signal.aborted) throw new CommandError("the agent went away", { exitCode: 3, cause: error });
-      }
+      yield* chunksOf(await open(socketPath, "GET", path, undefined, undefined, signal), signal);
+    },
+    async *postStream(path, body, signal) {
+      const text = JSON.stringify(body);
+      yield* chunksOf(await open(socketPath, "POST", path, text, undefined, signal), signal);
     },
   };
+}
+
+async function* chunksOf(response: IncomingMessage, signal: AbortSignal): AsyncGenerator<Buffer> {
+  try {
+    for await (const chunk of response) yield chunk as Buffer;
+  } catch (error) {
+    if (!signal.aborted) throw new CommandError("the agent went away", { exitCode: 3, cause: error });
+  }
 }
 
 async function open(

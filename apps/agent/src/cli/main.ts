@@ -14,6 +14,7 @@ import { describeCommand } from "./commands/describe.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { eventsCommand } from "./commands/events.ts";
 import { execCommand } from "./commands/exec.ts";
+import { gcCommand } from "./commands/gc.ts";
 import { getCommand } from "./commands/get.ts";
 import { logsCommand } from "./commands/logs.ts";
 import { retryCommand } from "./commands/retry.ts";
@@ -35,6 +36,7 @@ export const COMMANDS: readonly Command[] = [
   retryCommand,
   cordonCommand,
   uncordonCommand,
+  gcCommand,
   validateCommand,
   doctorCommand,
   versionCommand,

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import type { ImageKeepRule } from "@holdfast/gc";
+
 /** What the agent runs with, after defaults. Durations in milliseconds. */
 export interface AgentConfig {
   readonly nodeName: string;
@@ -34,6 +36,13 @@ export interface AgentConfig {
   readonly imageMinimumGCAgeMs: number;
   readonly imageMaximumGCAgeMs: number;
   readonly imageGCScope: "ours" | "all" | "none";
+  readonly imageGCKeep: readonly ImageKeepRule[];
+  readonly maximumDeadContainersPerContainer: number;
+  readonly maximumDeadContainers: number;
+  readonly minimumContainerTTLMs: number;
+  readonly maximumContainerListBytes: number;
+  readonly podLogRetentionAttempts: number;
+  readonly podLogRetentionBytes: number;
   readonly containerLogMaxSizeBytes: number;
   readonly containerLogMaxFiles: number;
   readonly containerLogMaxWorkers: number;

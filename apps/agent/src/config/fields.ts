@@ -6,7 +6,16 @@
  */
 
 /** How a value is checked and what it becomes. Durations become milliseconds, sizes bytes. */
-export type FieldType = "string" | "path" | "duration" | "int" | "bool" | "strings" | "unixEndpoint" | "size";
+export type FieldType =
+  | "string"
+  | "path"
+  | "duration"
+  | "int"
+  | "bool"
+  | "strings"
+  | "unixEndpoint"
+  | "size"
+  | "imageRules";
 
 /** One honoured key. */
 export interface Field {
@@ -198,6 +207,55 @@ export const AGENT_FIELDS: readonly Field[] = [
     type: "string",
     fallback: "ours",
     help: "images that may be removed: ours (pulled by this agent), all, or none",
+  },
+  {
+    key: "imageGCKeep",
+    type: "imageRules",
+    fallback: [],
+    help: "images that always stay: a list of rules, each by reference (a glob), digest, label, minSize, maxSize; all that it gives must hold",
+  },
+  {
+    key: "maximumDeadContainersPerContainer",
+    type: "int",
+    fallback: 1,
+    min: -1,
+    help: "dead containers kept of each name of a pod; -1 for no limit",
+  },
+  {
+    key: "maximumDeadContainers",
+    type: "int",
+    fallback: -1,
+    min: -1,
+    help: "dead containers kept in all; -1 for no limit",
+  },
+  {
+    key: "minimumContainerTTLDuration",
+    type: "duration",
+    fallback: 0,
+    min: 0,
+    help: "dead containers created less long ago stay",
+  },
+  {
+    key: "maximumContainerListSize",
+    type: "size",
+    fallback: 12 * 2 ** 20,
+    min: 2 ** 20,
+    max: 15 * 2 ** 20,
+    help: "dead containers go, oldest first, when the runtime's list of containers is larger: its answers end at 16 MiB",
+  },
+  {
+    key: "podLogRetention.attempts",
+    type: "int",
+    fallback: 5,
+    min: -1,
+    help: "logs kept of restarts whose container is gone, for each container; -1 for no limit",
+  },
+  {
+    key: "podLogRetention.size",
+    type: "size",
+    fallback: 64 * 2 ** 20,
+    min: 0,
+    help: "and at most so many bytes of them, but the newest always stays",
   },
   {
     key: "oomReplay",

@@ -6,6 +6,7 @@ import type { Document, ParsedNode, YAMLMap } from "yaml";
 import { parseDuration } from "@holdfast/core/duration";
 import { errorText, HoldfastError } from "@holdfast/core/errors";
 import { wholeValue } from "@holdfast/core/quantity";
+import { readImageKeepRules } from "./image-keep-rules.ts";
 import { nearestName } from "./nearest-name.ts";
 import type { AgentConfig, LoadedConfig } from "./agent-config.ts";
 import { AGENT_FIELDS, KUBELET_FIELDS, KUBELET_UNSUPPORTED } from "./fields.ts";
@@ -149,6 +150,10 @@ function checkValue(field: Field, value: unknown, where: string, reading: Readin
       return Array.isArray(value) && value.every((item) => typeof item === "string")
         ? value
         : refuse("must be a list of strings");
+    case "imageRules": {
+      const rules = readImageKeepRules(value);
+      return typeof rules === "string" ? refuse(rules) : rules;
+    }
     default:
       return field.type satisfies never;
   }
@@ -225,6 +230,13 @@ function complete(reading: Reading, hostName: string): AgentConfig {
     imageMinimumGCAgeMs: of("imageMinimumGCAge"),
     imageMaximumGCAgeMs: of("imageMaximumGCAge"),
     imageGCScope: oneOf("imageGCScope", ["ours", "all", "none"]),
+    imageGCKeep: of("imageGCKeep"),
+    maximumDeadContainersPerContainer: of("maximumDeadContainersPerContainer"),
+    maximumDeadContainers: of("maximumDeadContainers"),
+    minimumContainerTTLMs: of("minimumContainerTTLDuration"),
+    maximumContainerListBytes: of("maximumContainerListSize"),
+    podLogRetentionAttempts: of("podLogRetention.attempts"),
+    podLogRetentionBytes: of("podLogRetention.size"),
     containerLogMaxSizeBytes: of("containerLogMaxSize"),
     containerLogMaxFiles: of("containerLogMaxFiles"),
     containerLogMaxWorkers: of("containerLogMaxWorkers"),

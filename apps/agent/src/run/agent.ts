@@ -137,7 +137,7 @@ export class Agent {
     });
     const api = host.serve({
       socketPath: join(config.runDir, SOCKET_NAME),
-      router: createRouter(view, journal),
+      router: createRouter(view, journal, () => this.#side?.gc),
       logger: logger.child({ component: "local-api" }),
     });
     view.attachRuntimeState(runtimeState, () => [

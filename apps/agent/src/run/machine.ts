@@ -101,7 +101,7 @@ export const realMachine: Machine = {
     cgroups: openCgroupTree(),
     systemd: systemdSlices,
     volumes: volumeHost,
-    logFiles: nodeLogFiles([config.podLogsDir]),
+    logFiles: nodeLogFiles([config.podLogsDir, LEGACY_LOG_LINKS]),
     filesystem: readNodeFilesystem,
     kmsg: new NodeKmsgDevice(),
     oomCounters: new NodeOomCounters(),

@@ -29,7 +29,7 @@ import type { CgroupDriver } from "@holdfast/resource";
 import { StatusManager } from "@holdfast/status";
 import { VolumeManager } from "@holdfast/volume";
 import type { AgentConfig } from "../config/agent-config.ts";
-import { makeGcSide } from "./gc-side.ts";
+import { keepingLogs, makeGcSide } from "./gc-side.ts";
 import type { GcSide } from "./gc-side.ts";
 import { OomSide, withOomGroup } from "./oom-side.ts";
 import { LEGACY_LOG_LINKS } from "./machine.ts";
@@ -64,6 +64,8 @@ export interface PodSide {
   readonly pods: PodManager;
   readonly status: StatusManager;
   readonly probes: ProbeManager;
+  /** Absent where the machine has no log files. */
+  readonly gc: GcSide | undefined;
 }
 
 /** What tells that containers of a pod have changed. */
@@ -157,6 +159,8 @@ export function makePodSide(options: PodSideOptions): PodSide {
   });
   const resources = makeResources(options);
   const { logFiles, filesystem } = ports;
+  // The kubelet's own folder of links only where its own log folder is used.
+  const containerLogsDir = config.podLogsDir === "/var/log/pods" ? LEGACY_LOG_LINKS : "";
   const gc: GcSide | undefined =
     logFiles === undefined || filesystem === undefined
       ? undefined
@@ -165,6 +169,15 @@ export function makePodSide(options: PodSideOptions): PodSide {
           logFiles,
           filesystem,
           statuses,
+          containerLogsDir,
+          pods: {
+            allSourcesReady: () => podConfig.seenAllSources(),
+            // What nobody wants any more its worker removes.
+            shouldPodContentBeRemoved: () => false,
+            shouldPodRuntimeBeRemoved: (uid) =>
+              pods.pods().some((view) => view.pod.metadata.uid === uid && view.state === "terminated"),
+            ownsPod: (uid) => pods.pods().some(({ pod }) => pod.metadata.uid === uid),
+          },
         });
   const actions = new PodRuntimeManager({
     runtime,
@@ -173,7 +186,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
     logger: log("kuberuntime"),
     metrics,
     resources: withOomGroup(resources, machine.cgroupVersion, config.singleProcessOOMKill),
-    files,
+    files: gc === undefined ? files : keepingLogs(files, config.podLogsDir),
     ...(gc?.images === undefined ? {} : { images: gc.images }),
     probes,
     checkpoint: state.checkpoint("kuberuntime"),
@@ -182,8 +195,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
       ...owner,
       podsDir,
       podLogsDir: config.podLogsDir,
-      // The kubelet's own folder of links only where its own log folder is used.
-      containerLogsDir: config.podLogsDir === "/var/log/pods" ? LEGACY_LOG_LINKS : "",
+      containerLogsDir,
       clusterDns: config.clusterDNS,
       clusterDomain: config.clusterDomain,
       resolvConf: () =>
@@ -196,6 +208,9 @@ export function makePodSide(options: PodSideOptions): PodSide {
         config.maxParallelImagePulls === 0 ? Number.MAX_SAFE_INTEGER : config.maxParallelImagePulls,
       imagePullDeadlineMs: config.pullTimeoutMs,
       hookDeadlineMs: config.hookTimeoutMs,
+      maxPerPodContainer: config.maximumDeadContainersPerContainer,
+      maxDeadContainers: config.maximumDeadContainers,
+      minContainerAgeMs: config.minimumContainerTTLMs,
     },
   });
   const cache = new TerminationMessageCache({
@@ -248,6 +263,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
     source,
     pods,
     status,
+    gc,
   };
 }
 

@@ -27,8 +27,7 @@ import {
   LogsRemoved,
 } from "../events.ts";
 import type { DeadRemovalData } from "../events.ts";
-import { containerLogFolder } from "../logs/log-names.ts";
-import { isLogOfAttempt } from "../logs/log-names.ts";
+import { containerLogFolder, isLogOfAttempt, legacyLogLink } from "../logs/log-names.ts";
 import { PeriodicLoop } from "../periodic-loop.ts";
 import type { ContainerGcRuntime, GcPods, LogFiles } from "../ports.ts";
 import type {
@@ -55,10 +54,14 @@ export interface ContainerGcManagerOptions {
   readonly files?: LogFiles;
   /** Default /var/log/pods. */
   readonly podLogsDir?: string;
+  /** Folder of the links that log collectors follow; a link goes with its container. Default: there are none. kubelet: /var/log/containers. */
+  readonly containerLogsDir?: string;
   /** Whether logs go with their container, as the kubelet's do. Default false: log retention decides. */
   readonly removeLogsWithContainer?: boolean;
   /** From the end of one pass to the next. Default 60 000. kubelet: ContainerGCPeriod. */
   readonly periodMs?: number;
+  /** Asked before each pass of its own: false saves the lists of a pass that would find nothing. Default: always. */
+  readonly isNeeded?: () => boolean;
   readonly nodeName?: string;
   readonly publish?: Publisher;
   readonly logger?: Logger;
@@ -122,6 +125,7 @@ export class ContainerGcManager implements Component {
       logger: this.#logger,
       periodMs: options.periodMs ?? DEFAULT_PERIOD_MS,
       work: async (signal) => {
+        if (options.isNeeded?.() === false) return;
         const { error } = await this.collect({ signal });
         if (error !== undefined) throw error;
       },
@@ -246,6 +250,7 @@ export class ContainerGcManager implements Component {
           runtime.stopContainer({ containerId: thing.id, timeout: BigInt(timeout) }, { signal }),
         );
       }
+      await this.#removeLink(thing);
       if (this.#options.removeLogsWithContainer === true) await this.#removeOwnLogs(thing);
       await ignoreMissing(runtime.removeContainer({ containerId: thing.id }, options));
       this.#intend(DeadContainerRemoved, entry, subject, intent);
@@ -295,6 +300,13 @@ export class ContainerGcManager implements Component {
     if (!done) return;
     pass.logFolders.push(thing);
     this.#removed.inc({ kind: "logs", rule });
+  }
+
+  /** Before its container: afterwards nobody knows the id any more, which is in the link's name. */
+  async #removeLink(container: GcContainer): Promise<void> {
+    const { containerLogsDir = "", files } = this.#options;
+    if (containerLogsDir === "" || container.podName === "") return;
+    await files?.remove(legacyLogLink(containerLogsDir, container, container.name, container.id));
   }
 
   /** A rule of the kubelet's: what has the log's path as the beginning of its name. */

@@ -11,6 +11,20 @@ export function containerLogFolder(
   return `${root}/${pod.podNamespace}_${pod.podName}_${pod.podUid}/${container}`;
 }
 
+/** The longest base name of a link, without its ending. */
+const MAX_LINK_BASE = 251;
+
+/** `ROOT/POD_NAMESPACE_CONTAINER-ID.log`: where log collectors look. kubelet: legacyLogSymlink. */
+export function legacyLogLink(
+  root: string,
+  pod: { readonly podNamespace: string; readonly podName: string },
+  container: string,
+  containerId: string,
+): string {
+  const base = `${pod.podName}_${pod.podNamespace}_${container}-${containerId}`.slice(0, MAX_LINK_BASE);
+  return `${root}/${base}.log`;
+}
+
 /** Whether a file in a container's log folder is of that attempt: `3.log`, `3.log.20240102-030405.gz`. */
 export function isLogOfAttempt(name: string, attempt: number): boolean {
   return name.startsWith(`${attempt}.log`);
