@@ -57,6 +57,15 @@ export interface WalkBounds {
  */
 export type MeasureTree = (path: string, bounds: WalkBounds) => Promise<TreeUsage | undefined>;
 
+/** The machine. Filled by `nodeStatsHost`. */
+export interface StatsHost {
+  readonly files: KernelFiles;
+  readonly statfs: Statfs;
+  readonly measureTree: MeasureTree;
+  /** Lets others on the event loop go first. Reading a thousand files at once would hold them up. */
+  readonly breathe: () => Promise<void>;
+}
+
 /** A container whose figures are wanted: one that runs. */
 export interface StatsContainer {
   readonly id: string;
@@ -77,6 +86,8 @@ export interface StatsPod {
   /** Wall milliseconds of the sandbox's creation. */
   readonly createdAt: number;
   readonly containers: readonly StatsContainer[];
+  /** Path of the pod's cgroup below the hierarchies' roots. Default: found by the containers' ids. */
+  readonly cgroupPath?: string | undefined;
   /** Folders of its volumes; absent: volumes are not counted. */
   readonly volumes?: readonly StatsVolume[];
 }
@@ -127,11 +138,13 @@ export interface SampleOptions {
   readonly maxAgeMs?: number;
   /** The reduced form: no file systems, network, pids, volumes. kubelet: only_cpu_and_memory. */
   readonly onlyCpuAndMemory?: boolean;
+  /** How old figures of folders and writable layers may be. Milliseconds. Default: the provider's own, 1 min. kubelet: volumeStatsAggPeriod. */
+  readonly diskMaxAgeMs?: number;
   readonly signal?: AbortSignal;
 }
 
 /** What others read statistics through: eviction, the HTTP API, the command line. Nothing is read unless asked. */
 export interface StatsProvider {
-  /** Rejects only with the signal's reason: what cannot be had is named in `problems`. Callers that ask at the same time share one reading. */
+  /** What cannot be had is named in `problems`: rejects only with the signal's reason, or when all of it takes too long. Who asks at the same time shares one reading. */
   sample(options?: SampleOptions): Promise<StatsSample>;
 }

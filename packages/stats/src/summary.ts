@@ -118,10 +118,14 @@ export interface MemoryStats {
   readonly psi?: PSIStats;
 }
 
-/** I/O: how long it was waited for. */
+/** I/O: how long it was waited for. The counters are Holdfast's own, and only there when `ioCounters` is set. */
 export interface IOStats {
   readonly time: Time;
   readonly psi?: PSIStats;
+  readonly readBytes?: number;
+  readonly writeBytes?: number;
+  readonly readOperations?: number;
+  readonly writeOperations?: number;
 }
 
 /** Pressure stall information. `full`: no task could go on; `some`: at least one could not. */

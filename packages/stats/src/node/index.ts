@@ -1,3 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
-export type { KernelFiles } from "../ports.ts";
+import { setImmediate } from "node:timers/promises";
+import type { StatsHost } from "../ports.ts";
+import { nodeMeasureTree, nodeStatfs } from "./filesystem.ts";
+import { NodeKernelFiles } from "./kernel-files.ts";
+
+export { nodeMeasureTree, nodeStatfs } from "./filesystem.ts";
+export { NodeKernelFiles } from "./kernel-files.ts";
+
+/** This machine. `root` is where its root is mounted, for the kernel's files only: "/" but in a container. */
+export function nodeStatsHost(root = "/"): StatsHost {
+  return {
+    files: new NodeKernelFiles(root),
+    statfs: nodeStatfs,
+    measureTree: nodeMeasureTree,
+    breathe: () => setImmediate(),
+  };
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Pure: numbers in the kernel's files, by themselves or after a key. All other parsers stand on it. */
+import { HoldfastError } from "@holdfast/core/errors";
+
+/** What the kernel prints: at most 64 bits, unsigned. */
+const COUNT = /^\d{1,20}$/;
+/** How much of a file that is not as it should be is shown. */
+const SHOWN = 40;
+
+/** The error of every parser here: `STATS_FORMAT`. */
+export function badFormat(file: string, text: string): HoldfastError {
+  return new HoldfastError(
+    "STATS_FORMAT",
+    "permanent",
+    `${file} has an unexpected form: ${JSON.stringify(text.slice(0, SHOWN))}`,
+  );
+}
+
+/** A file, or a field, that is one unsigned number. Above 2^53 it is rounded to the next double. */
+export function parseCount(text: string, file: string): number {
+  const trimmed = text.trim();
+  if (!COUNT.test(trimmed)) throw badFormat(file, text);
+  return Number(trimmed);
+}
+
+/** A limit: a number, or `max` for none. */
+export function parseLimit(text: string, file: string): number | undefined {
+  return text.trim() === "max" ? undefined : parseCount(text, file);
+}
+
+/**
+ * The number that stands after `key` in a file of lines `key number`, or undefined when the key is not there. Looks for the one key instead of splitting fifty
+ * lines: memory.stat is read for every container.
+ */
+export function countAfter(text: string, key: string, file: string): number | undefined {
+  let start = text.startsWith(`${key} `) ? 0 : text.indexOf(`\n${key} `) + 1;
+  if (start === 0 && !text.startsWith(`${key} `)) return undefined;
+  start += key.length + 1;
+  const end = text.indexOf("\n", start);
+  return parseCount(text.slice(start, end < 0 ? undefined : end), file);
+}
