@@ -158,14 +158,17 @@ export class DeviceManager implements Component {
     this.#registry.validate(resource, versions);
   }
 
-  /** kubelet: RegisterPlugin. `endpoint`: an absolute path. */
-  registerPlugin(resource: string, endpoint: string): Promise<void> {
-    return this.#registry.connect(resource, endpoint);
-  }
-
-  /** Its socket is gone. Only where it is still that socket's. kubelet: DeRegisterPlugin. */
-  deregisterPlugin(resource: string, endpoint: string): void {
-    this.#registry.deregister(resource, endpoint);
+  /** For the plugin watcher, type DevicePlugin. Endpoints are absolute paths. kubelet: GetWatcherHandler. */
+  get pluginHandler(): {
+    validate(resource: string, versions: readonly string[]): void;
+    register(resource: string, endpoint: string): Promise<void>;
+    deregister(resource: string, endpoint: string): void;
+  } {
+    return {
+      validate: (resource, versions) => this.#registry.validate(resource, versions),
+      register: (resource, endpoint) => this.#registry.connect(resource, endpoint),
+      deregister: (resource, endpoint) => this.#registry.deregister(resource, endpoint),
+    };
   }
 
   // --- pods ---

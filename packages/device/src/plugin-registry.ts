@@ -192,7 +192,7 @@ export class PluginRegistry {
         this.#listed(pool, list);
       }
     } catch (error) {
-      reason = errorText(error);
+      reason = `its list of devices ended: ${errorText(error)}`;
     }
     if (!this.#stopped) this.#ended(endpoint, reason);
   }

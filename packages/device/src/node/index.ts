@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+
+export { DEVICE_PLUGIN_FOLDER, KUBELET_SOCKET, RegistrationServer } from "./registration-server.ts";
+export type { RegistrationServerOptions } from "./registration-server.ts";
+export { PluginWatcher } from "./plugin-watcher.ts";
+export type { PluginHandler, PluginWatcherOptions } from "./plugin-watcher.ts";
+export { checkSocket, nodePluginDialer } from "./plugin-dialer.ts";
+export { DEVICE_CHECKPOINT_NAME, fileDeviceCheckpoint } from "./device-checkpoint-file.ts";
+export { readBootId, readNumaNodes } from "./machine.ts";

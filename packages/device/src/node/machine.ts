@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What the device manager has to know of the machine. */
+import { readdir, readFile } from "node:fs/promises";
+
+/** Another one after each boot. "" when the kernel does not tell: then plugins are asked again after each restart of the agent. */
+export async function readBootId(path: string = "/proc/sys/kernel/random/boot_id"): Promise<string> {
+  try {
+    return (await readFile(path, "utf8")).trim();
+  } catch {
+    return "";
+  }
+}
+
+/** Ids of the machine's NUMA nodes, ascending; node 0 alone where the kernel knows of none. */
+export async function readNumaNodes(root: string = "/sys/devices/system/node"): Promise<readonly number[]> {
+  try {
+    const nodes = (await readdir(root))
+      .map((name) => /^node(\d+)$/.exec(name)?.[1])
+      .filter((digits) => digits !== undefined)
+      .map(Number);
+    return nodes.length === 0 ? [0] : nodes.sort((a, b) => a - b);
+  } catch {
+    return [0];
+  }
+}
