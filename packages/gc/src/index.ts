@@ -73,6 +73,7 @@ export { nodeLogFiles } from "./node/node-log-files.ts";
 
 export { formatBytes } from "./format-bytes.ts";
 export { memoryCheckpoint } from "./memory-checkpoint.ts";
+export { readContainerdBlob } from "./node/node-blobs.ts";
 export { readNodeFilesystem } from "./node/node-filesystem.ts";
 export type { GcErrorCode } from "./errors.ts";
 export type {
@@ -84,6 +85,7 @@ export type {
   ImageGcRuntime,
   LogFile,
   LogFiles,
+  ReadBlob,
   ReadFilesystem,
 } from "./ports.ts";
 

@@ -41,6 +41,11 @@ export interface FilesystemFigures {
 /** Reads the figures of the file system that `mountpoint` lies on. May hang on a dead mount: it is never waited for longer than 10 s. */
 export type ReadFilesystem = (mountpoint: string) => Promise<FilesystemFigures>;
 
+/**
+ * Reads one of the runtime's blobs by its digest: a manifest. `mountpoint` is the image file system's, as ImageFsInfo has it. Undefined when it is not to be had.
+ */
+export type ReadBlob = (mountpoint: string, digest: string) => Promise<string | undefined>;
+
 /** What survives an agent's restart. Filled by the store; memory will do in a test. */
 export interface GcCheckpoint {
   get(key: string): string | undefined;

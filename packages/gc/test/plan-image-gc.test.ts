@@ -114,6 +114,24 @@ describe("shared layers", () => {
     expect(images.map((one) => account.remove(one))).toEqual([10, 120, 30]);
   });
 
+  it("have the sizes that manifests tell; those of others are reckoned beside them", () => {
+    const layered = [
+      { id: "a", sizeBytes: 80, diffIds: ["base", "a"], layerBytes: [60, 20] },
+      { id: "b", sizeBytes: 75, diffIds: ["base", "b"] },
+      { id: "odd", sizeBytes: 90, diffIds: ["x", "y"], layerBytes: [1] },
+    ];
+    const found = Object.fromEntries(estimateImageLayers(layered));
+    expect(found["a"]).toEqual([
+      { digest: "base", bytes: 60 },
+      { digest: "a", bytes: 20 },
+    ]);
+    expect(found["b"]).toEqual([
+      { digest: "base", bytes: 60 },
+      { digest: "b", bytes: 15 },
+    ]);
+    expect(found["odd"]?.map(({ bytes }) => bytes)).toEqual([45, 45]);
+  });
+
   it("are reckoned from sizes: exactly where images build on one another", () => {
     const layered = [
       { id: "app", sizeBytes: 130, diffIds: ["base", "app"] },

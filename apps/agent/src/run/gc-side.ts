@@ -14,7 +14,7 @@ import type { Metrics } from "@holdfast/core/metrics";
 import type { CriClient } from "@holdfast/cri";
 import { INSTANCE_LABEL, NODE_LABEL } from "@holdfast/core/names";
 import { ContainerGcManager, ContainerLogManager, ImageGcManager, logTargetsOf } from "@holdfast/gc";
-import type { GcPods, LogFiles, LogTarget, ReadFilesystem } from "@holdfast/gc";
+import type { GcPods, LogFiles, LogTarget, ReadBlob, ReadFilesystem } from "@holdfast/gc";
 import type { ImageUse, PodFiles } from "@holdfast/pod";
 import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
 import type { AgentConfig } from "../config/agent-config.ts";
@@ -31,6 +31,7 @@ export interface GcSideOptions {
   readonly state: StateFolder;
   readonly logFiles: LogFiles;
   readonly filesystem: ReadFilesystem;
+  readonly readBlob?: ReadBlob | undefined;
   /** All pods of ours that the runtime has. */
   readonly statuses: () => readonly RuntimePodStatus[];
   readonly pods: GcPods;
@@ -78,6 +79,7 @@ export function makeGcSide(options: GcSideOptions): GcSide {
     runtime,
     clock,
     filesystem: options.filesystem,
+    ...(options.readBlob === undefined ? {} : { readBlob: options.readBlob }),
     policy: {
       images: config.imageGCScope,
       highThresholdPercent: config.imageGCHighThresholdPercent,

@@ -8,8 +8,8 @@ import { seededRandom } from "@holdfast/core/random";
 import type { Random } from "@holdfast/core/random";
 import { createCriClient } from "@holdfast/cri";
 import type { CriClient, CriClientOptions } from "@holdfast/cri";
-import { nodeLogFiles, readNodeFilesystem } from "@holdfast/gc";
-import type { LogFiles, ReadFilesystem } from "@holdfast/gc";
+import { nodeLogFiles, readContainerdBlob, readNodeFilesystem } from "@holdfast/gc";
+import type { LogFiles, ReadBlob, ReadFilesystem } from "@holdfast/gc";
 import { readMachineFacts } from "@holdfast/node";
 import type { MachineFacts } from "@holdfast/node";
 import type { KmsgDevice, OomCounters } from "@holdfast/oom";
@@ -44,6 +44,8 @@ export interface MachinePorts {
   /** Absent with `filesystem`: no log is rotated and no image removed. */
   readonly logFiles?: LogFiles;
   readonly filesystem?: ReadFilesystem;
+  /** Absent: sizes of images' layers are reckoned. */
+  readonly readBlob?: ReadBlob;
   /** The kernel's log. Absent: nobody watches for kills by the kernel. */
   readonly kmsg?: KmsgDevice;
   /** Counters of kills in cgroups. Absent: the kernel's log and the runtime are the witnesses. */
@@ -103,6 +105,7 @@ export const realMachine: Machine = {
     volumes: volumeHost,
     logFiles: nodeLogFiles([config.podLogsDir, LEGACY_LOG_LINKS]),
     filesystem: readNodeFilesystem,
+    readBlob: readContainerdBlob,
     kmsg: new NodeKmsgDevice(),
     oomCounters: new NodeOomCounters(),
     probeHandlers: nodeProbeHandlers,

@@ -170,6 +170,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
           filesystem,
           statuses,
           containerLogsDir,
+          readBlob: ports.readBlob,
           pods: {
             allSourcesReady: () => podConfig.seenAllSources(),
             // What nobody wants any more its worker removes.

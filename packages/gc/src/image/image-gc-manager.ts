@@ -85,7 +85,7 @@ export class ImageGcManager implements Component {
     this.#records = new ImageRecords({ clock, checkpoint, logger: this.#logger });
     const { sandboxImages = [], imageVolumes = true } = options;
     this.#reader = new ImageReader({ runtime, clock, filesystem, sandboxImages, imageVolumes });
-    const { layers = runtimeImageLayers(runtime, clock) } = options;
+    const { layers = runtimeImageLayers(runtime, clock, options.readBlob) } = options;
     this.#looker = new ImageGcLooker({
       clock,
       policy: this.#policy,

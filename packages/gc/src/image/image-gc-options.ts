@@ -5,7 +5,7 @@ import type { Clock } from "@holdfast/core/clock";
 import type { HoldfastError } from "@holdfast/core/errors";
 import type { Logger } from "@holdfast/core/log";
 import type { Metrics } from "@holdfast/core/metrics";
-import type { GcCheckpoint, ImageGcRuntime, ReadFilesystem } from "../ports.ts";
+import type { GcCheckpoint, ImageGcRuntime, ReadBlob, ReadFilesystem } from "../ports.ts";
 import type { ImageGcGoal, ImageGcPlan } from "./image-gc-facts.ts";
 import type { ImageGcPolicy } from "./image-gc-policy.ts";
 import type { ReadImageLayers } from "./image-layers.ts";
@@ -29,10 +29,12 @@ export interface ImageGcManagerOptions {
   /** Whether containers are asked, once each, which images they mount as volumes. Default true. */
   readonly imageVolumes?: boolean;
   /**
-   * Layers of images: what several share counts once. Default: reckoned from what the runtime tells, asked once for each image when something is to go.
+   * Layers of images: what several share counts once. Default: from what the runtime tells, asked once for each image when something is to go.
    * `"sizes"`: each image counts with its size, as the kubelet does it.
    */
   readonly layers?: ReadImageLayers | "sizes";
+  /** `readContainerdBlob` on a real machine: sizes of layers from their manifests. Default: they are reckoned from the images' sizes. */
+  readonly readBlob?: ReadBlob;
   /** From the end of one pass to the next. Default 300 000. kubelet: ImageGCPeriod. */
   readonly periodMs?: number;
   /** The node, for events. */
