@@ -27,8 +27,8 @@ import { DeviceAdmissionError, DeviceAllocator } from "./device-allocator.ts";
 import type { Allocation, ReuseTable } from "./device-allocator.ts";
 import { DEFAULT_HYSTERESIS } from "./device-health.ts";
 import { DEFAULT_MAX_DEVICES } from "./device-list.ts";
-import { deviceSnapshot, nodeResources } from "./device-views.ts";
-import type { NodeResource, ResourceView } from "./device-views.ts";
+import { allocatedResourcesStatus, deviceSnapshot, nodeResources } from "./device-views.ts";
+import type { AllocatedResourceStatus, NodeResource, ResourceView } from "./device-views.ts";
 import { DevicesReleased } from "./events.ts";
 import { DEFAULT_GRACE_MS, DEFAULT_PLUGIN_WAIT_MS } from "./options.ts";
 import type { DeviceManagerOptions } from "./options.ts";
@@ -298,6 +298,16 @@ export class DeviceManager implements Component {
   /** Everything about every resource and device: for people. */
   snapshot(): readonly ResourceView[] {
     return deviceSnapshot(this.#pools, this.records, this.#options.clock);
+  }
+
+  /** All pools, for views. */
+  pools(): Iterable<ResourcePool> {
+    return this.#pools.values();
+  }
+
+  /** What a container's status says of its devices. kubelet: UpdateAllocatedResourcesStatus. */
+  allocatedResourcesStatus(podUid: string, container: string): readonly AllocatedResourceStatus[] {
+    return allocatedResourcesStatus(this.#pools, this.records, podUid, container);
   }
 
   /** The pool of a resource, for views. */

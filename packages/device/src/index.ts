@@ -36,7 +36,6 @@ export type {
   PluginEventData,
   ResourceEventData,
 } from "./events.ts";
-export { allocatedResourcesStatus } from "./device-views.ts";
 export type {
   AllocatedResourceStatus,
   DeviceHealthWord,
@@ -44,6 +43,14 @@ export type {
   NodeResource,
   ResourceView,
 } from "./device-views.ts";
+export { computeAllocatableDevices, computePodResources, NO_DEDICATED } from "./compute-pod-resources.ts";
+export type {
+  ContainerDevicesEntry,
+  ContainerResourcesEntry,
+  DedicatedResources,
+  MemoryBlock,
+  PodResourcesEntry,
+} from "./compute-pod-resources.ts";
 export { PodDevices } from "./pod-devices.ts";
 export type { DeviceRecord } from "./pod-devices.ts";
 export type { HealthChange, Hysteresis } from "./device-health.ts";

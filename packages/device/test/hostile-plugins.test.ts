@@ -5,7 +5,7 @@ import type { DeviceManager } from "@holdfast/device";
 import { expect, test, vi } from "vitest";
 import { bad, FakePlugin, good, idsOf, makePod, NO_ANSWER, RESOURCE, TestNode } from "./fake-plugin.ts";
 import { registerRaw, serveRaw } from "./raw-plugin.ts";
-import { newFolder, startAgent } from "./sockets.ts";
+import { hold, newFolder, startAgent } from "./sockets.ts";
 
 const until = (check: () => void | Promise<void>): Promise<void> =>
   vi.waitFor(check, { timeout: 15_000, interval: 20 });
@@ -36,7 +36,7 @@ test("sockets: only names in the folder, and no links out of it", async () => {
   const folder = await newFolder();
   const elsewhere = await newFolder();
   await using agent = await startAgent(folder);
-  await using _outside = await serveRaw(join(elsewhere, "evil.sock"), {});
+  hold(await serveRaw(join(elsewhere, "evil.sock"), {}));
   await symlink(join(elsewhere, "evil.sock"), join(folder, "link.sock"));
   await writeFile(join(folder, "file.sock"), "");
   const told = (endpoint: string) => registerRaw(folder, { resourceName: RESOURCE, endpoint });
@@ -61,10 +61,12 @@ test("a list of 1,000,000 devices is refused, also when it comes over the wire; 
   const folder = await newFolder();
   await using agent = await startAgent(folder);
   const devices = million.map(({ id: ID }) => ({ ID, health: "Healthy", topology: undefined }));
-  await using _huge = await serveRaw(join(folder, "huge.sock"), {
-    listAndWatch: (call) => void call.write({ devices }),
-  });
-  await using _small = await serveRaw(join(folder, "small.sock"), {});
+  hold(
+    await serveRaw(join(folder, "huge.sock"), {
+      listAndWatch: (call) => void call.write({ devices }),
+    }),
+  );
+  hold(await serveRaw(join(folder, "small.sock"), {}));
   expect(await registerRaw(folder, { resourceName: "example.com/huge", endpoint: "huge.sock" })).toBe("");
   expect(await registerRaw(folder, { resourceName: "example.com/small", endpoint: "small.sock" })).toBe("");
   const phase = (manager2: DeviceManager, name: string) => manager2.pool(`example.com/${name}`);
@@ -226,9 +228,11 @@ test("a plugin's text of many megabytes does not get into statuses", async () =>
   const folder = await newFolder();
   await mkdir(folder, { recursive: true });
   await using agent = await startAgent(folder);
-  await using _loud = await serveRaw(join(folder, "loud.sock"), {
-    allocate: (_call, reply) => reply({ code: 2, details: "x".repeat(10_000) }),
-  });
+  hold(
+    await serveRaw(join(folder, "loud.sock"), {
+      allocate: (_call, reply) => reply({ code: 2, details: "x".repeat(10_000) }),
+    }),
+  );
   await registerRaw(folder, { resourceName: RESOURCE, endpoint: "loud.sock" });
   await until(() => expect(agent.manager.pool(RESOURCE)?.phase).toBe("listing"));
   const answer = await agent.manager.admit(makePod("pod", [{ count: 1 }]));

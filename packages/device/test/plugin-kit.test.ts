@@ -6,7 +6,7 @@ import type { DeviceManager } from "@holdfast/device";
 import { serveDevicePlugin } from "@holdfast/device/plugin";
 import { expect, test, vi } from "vitest";
 import { idsOf, makePod, RESOURCE } from "./fake-plugin.ts";
-import { newFolder, startAgent } from "./sockets.ts";
+import { hold, newFolder, startAgent } from "./sockets.ts";
 
 const until = (check: () => void | Promise<void>): Promise<void> =>
   vi.waitFor(check, { timeout: 15_000, interval: 20 });
@@ -55,7 +55,7 @@ test("a plugin registers, is allocated, tells health, goes and comes back", asyn
     expect(seen).toMatchObject({ health: "Unhealthy", reason: "the plugin says Unhealthy: it smokes" });
   }
   await until(() => expect(counts(manager)).toEqual([2, 0]));
-  await using _again = await makePlugin(folder);
+  hold(await makePlugin(folder));
   await until(() => expect(counts(manager)).toEqual([2, 2]));
   expect(idsOf(manager, makePod("pod", []))).toEqual(["a"]);
 });
@@ -94,7 +94,8 @@ test("the registration socket: mode, fresh inode, left alone where somebody live
   const path = join(folder, "kubelet.sock");
   let inode: bigint;
   {
-    await using _agent = await startAgent(folder);
+    await using agent = await startAgent(folder);
+    expect(agent.server.health().failures).toEqual([]);
     const stats = await lstat(path, { bigint: true });
     inode = stats.ino;
     expect(Number(stats.mode & 0o777n)).toBe(0o600);

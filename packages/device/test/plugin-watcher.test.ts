@@ -8,7 +8,7 @@ import { expect, test, vi } from "vitest";
 import type { RegistrationServer as WatcherServer } from "../src/gen/pluginregistration/v1/pluginregistration.ts";
 import { MemoryCheckpoint, RESOURCE } from "./fake-plugin.ts";
 import { serveRaw } from "./raw-plugin.ts";
-import { newFolder } from "./sockets.ts";
+import { hold, newFolder } from "./sockets.ts";
 
 const until = (check: () => void | Promise<void>): Promise<void> =>
   vi.waitFor(check, { timeout: 15_000, interval: 20 });
@@ -66,11 +66,11 @@ test("a socket that is there, one that comes, one that goes and comes anew", asy
   await until(() => expect(phase(RESOURCE)).toBe("listing"));
   await until(() => expect(first.told).toEqual([{ pluginRegistered: true, error: "" }]));
   const second = identity({ name: "example.com/late" });
-  await using _late = await serveRaw(join(folder, "late.sock"), {}, second.server);
+  hold(await serveRaw(join(folder, "late.sock"), {}, second.server));
   await until(() => expect(phase("example.com/late")).toBe("listing"));
   await early[Symbol.asyncDispose]();
   await until(() => expect(phase(RESOURCE)).toBe("stopped"));
-  await using _again = await serveRaw(join(folder, "early.sock"), {}, first.server);
+  hold(await serveRaw(join(folder, "early.sock"), {}, first.server));
   await until(() => expect(phase(RESOURCE)).toBe("listing"));
   expect(first.told).toHaveLength(2);
   expect(node.watcher.plugins().map(({ name }) => name)).toEqual(
@@ -88,7 +88,7 @@ test("plugins that are refused are told why, and what is no socket is passed ove
     { info: { name: "cpu" }, text: 'the ResourceName "cpu" is invalid' },
     { info: { endpoint: join(elsewhere, "out.sock") }, text: "outside of" },
   ];
-  await using _out = await serveRaw(join(elsewhere, "out.sock"), {}, identity({}).server);
+  hold(await serveRaw(join(elsewhere, "out.sock"), {}, identity({}).server));
   await symlink(join(elsewhere, "out.sock"), join(folder, "link.sock"));
   await writeFile(join(folder, "readme.txt"), "");
   const plugins = await Promise.all(

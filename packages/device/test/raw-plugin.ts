@@ -28,7 +28,8 @@ export async function serveRaw(
   watcher?: WatcherServer,
 ): Promise<RawPlugin> {
   const server = new Server({ "grpc.max_send_message_length": -1 });
-  server.addService(DevicePluginService, { ...base, ...plugin });
+  const handlers: DevicePluginServer = Object.assign({ ...base }, plugin);
+  server.addService(DevicePluginService, handlers);
   if (watcher !== undefined) server.addService(WatcherService, watcher);
   await new Promise<void>((resolve, reject) => {
     server.bindAsync(`unix://${path}`, ServerCredentials.createInsecure(), (error) =>

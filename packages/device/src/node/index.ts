@@ -6,4 +6,6 @@ export { PluginWatcher } from "./plugin-watcher.ts";
 export type { PluginHandler, PluginWatcherOptions } from "./plugin-watcher.ts";
 export { checkSocket, nodePluginDialer } from "./plugin-dialer.ts";
 export { DEVICE_CHECKPOINT_NAME, fileDeviceCheckpoint } from "./device-checkpoint-file.ts";
+export { POD_RESOURCES_SOCKET, PodResourcesServer } from "./pod-resources-server.ts";
+export type { PodResourcesServerOptions } from "./pod-resources-server.ts";
 export { readBootId, readNumaNodes } from "./machine.ts";
