@@ -21,6 +21,7 @@ import { stoppedError } from "./errors.ts";
 import { EventHints } from "./event-hints.ts";
 import { EventSource } from "./event-source.ts";
 import type { EventSourceState } from "./event-source.ts";
+import type { MadeItem } from "./heard-of.ts";
 import { LookQueue } from "./look-queue.ts";
 import { resolveOptions } from "./options.ts";
 import type { GenericPlegOptions, ResolvedPlegOptions } from "./options.ts";
@@ -146,6 +147,7 @@ export class GenericPLEG implements Component {
         onEvent: (event) => this.takeEvent(event),
         onGap: () => this.#relistSoon("gap"),
       });
+    this.#reconciler.heardOf.load();
     this.#looks.open();
     // Subscribed first, listed then: nothing falls between the two.
     this.#running = Promise.all([this.#events?.run(signal), this.#loop(signal)]);
@@ -242,6 +244,11 @@ export class GenericPLEG implements Component {
   /** Takes a hint, as the event stream gives it. */
   takeEvent(event: TaskEvent): void {
     this.#hints.take(event);
+  }
+
+  /** Tells of something that the runtime has just made for the caller: a list that lacks it is stale or cut, unless the runtime itself has lost it. */
+  noteMade(made: MadeItem): void {
+    this.#reconciler.noteMade(made);
   }
 
   /** What it is doing and what it is waiting for. */

@@ -5,7 +5,8 @@ export type { PlegHealth, PlegSnapshot, UnconfirmedExitSnapshot } from "./generi
 export type { GenericPlegOptions } from "./options.ts";
 export { ContainerDied, ContainerRemoved, ContainerStarted, PodSync } from "./events.ts";
 export type { ContainerDiedData, ContainerEventData } from "./events.ts";
-export type { EventService, PlegRuntime, TaskEvent, TaskEventStream } from "./ports.ts";
+export type { MadeItem } from "./heard-of.ts";
+export type { EventService, PlegCheckpoint, PlegRuntime, TaskEvent, TaskEventStream } from "./ports.ts";
 export { fromContainerEvent, runtimeEvents } from "./runtime-events.ts";
 export type { EventfulRuntime } from "./runtime-events.ts";
 export type { PlegCall, PlegErrorCode } from "./errors.ts";

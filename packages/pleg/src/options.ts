@@ -9,7 +9,7 @@ import { noMetrics } from "@holdfast/core/metrics";
 import type { Metrics } from "@holdfast/core/metrics";
 import { seededRandom } from "@holdfast/core/random";
 import type { Random } from "@holdfast/core/random";
-import type { PlegRuntime, TaskEventStream } from "./ports.ts";
+import type { PlegCheckpoint, PlegRuntime, TaskEventStream } from "./ports.ts";
 
 /** How a `GenericPLEG` is made. Milliseconds. */
 export interface GenericPlegOptions {
@@ -19,6 +19,8 @@ export interface GenericPlegOptions {
   readonly events?: TaskEventStream;
   /** Only what has these labels is seen: whose pods are ours. Default: everything. */
   readonly labelSelector?: Readonly<Record<string, string>>;
+  /** Keeps what was up, so that a list which lacks it is not believed right after a start either. Default: nothing is kept. */
+  readonly checkpoint?: PlegCheckpoint;
   readonly publish?: Publisher;
   readonly logger?: Logger;
   readonly metrics?: Metrics;
@@ -45,7 +47,8 @@ export interface GenericPlegOptions {
 }
 
 /** The options with all defaults filled in. */
-export type ResolvedPlegOptions = Required<Omit<GenericPlegOptions, "events">> & {
+export type ResolvedPlegOptions = Required<Omit<GenericPlegOptions, "checkpoint" | "events">> & {
+  readonly checkpoint: PlegCheckpoint | undefined;
   readonly events: TaskEventStream | undefined;
 };
 
@@ -53,6 +56,7 @@ export type ResolvedPlegOptions = Required<Omit<GenericPlegOptions, "events">> &
 export function resolveOptions(options: GenericPlegOptions): ResolvedPlegOptions {
   const resolved: ResolvedPlegOptions = {
     ...options,
+    checkpoint: options.checkpoint,
     events: options.events,
     labelSelector: options.labelSelector ?? {},
     publish: options.publish ?? nullPublisher,

@@ -8,6 +8,13 @@ export type PlegRuntime = Pick<
   "listPodSandbox" | "listContainers" | "podSandboxStatus" | "containerStatus"
 >;
 
+/** What survives a restart: by pod, what was up. */
+export interface PlegCheckpoint {
+  set(key: string, value: string): void;
+  delete(key: string): void;
+  entries(prefix: string): readonly (readonly [string, string])[];
+}
+
 /** What the PLEG reads of a containerd task event. */
 export interface TaskEvent {
   /** containerd's `/tasks/start`, `/tasks/exit`, `/tasks/delete`, `/tasks/oom`; the CRI's `cri/started`, `cri/stopped`; others only mean "look". */

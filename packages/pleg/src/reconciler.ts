@@ -15,6 +15,8 @@ import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
 import { computeEvents } from "./compute-events.ts";
 import type { LifecycleEvent } from "./compute-events.ts";
 import { ContainerDied, ContainerRemoved, ContainerStarted, PodSync } from "./events.ts";
+import { HeardOf } from "./heard-of.ts";
+import type { MadeItem } from "./heard-of.ts";
 import type { PlegMetrics } from "./pleg-metrics.ts";
 import type { ResolvedPlegOptions } from "./options.ts";
 import type { PodCache } from "./pod-cache.ts";
@@ -48,6 +50,8 @@ interface Word {
 }
 
 const NOTHING: ReadonlyMap<string, ListedItem> = new Map();
+/** A pod of which nothing was listed, only heard. */
+const UNLISTED: Omit<ListedPod, "uid"> = { name: "", namespace: "", items: [], labelled: true };
 const MAX_MARKS = 4096;
 const EXIT_UNLISTED_MS = 60_000;
 
@@ -56,6 +60,7 @@ export class Reconciler {
   readonly records: PodRecords = new PodRecords();
   readonly exits: UnconfirmedExits = new UnconfirmedExits();
   readonly quarantine: Quarantine;
+  readonly heardOf: HeardOf;
   readonly #deps: ReconcilerOptions;
   readonly #marks = new Set<string>();
   readonly #wanted = new WantedLooks();
@@ -67,11 +72,18 @@ export class Reconciler {
   constructor(deps: ReconcilerOptions) {
     this.#deps = deps;
     this.quarantine = new Quarantine(deps.options.clock, deps.retry);
+    this.heardOf = new HeardOf(deps.options.checkpoint, deps.options.labelSelector);
   }
 
   /** The next look at this pod asks for all its statuses. kubelet: RequestReinspect. */
   mark(podUid: string): void {
     if (this.#marks.size < MAX_MARKS) this.#marks.add(podUid);
+  }
+
+  /** It was made for us: no list that lacks it is believed without asking for it by its id. */
+  noteMade(made: MadeItem): void {
+    const old = this.records.get(made.podUid)?.old ?? NOTHING;
+    if (!old.has(made.id)) this.heardOf.note(made, this.#deps.calls.newestListing, old.values());
   }
 
   /** An event of `eventAt` asks for a look that begins from now on: how long that takes is measured. */
@@ -95,6 +107,9 @@ export class Reconciler {
     };
     for (const [uid, pod] of listing.pods) apply(uid, pod);
     for (const uid of this.records.uids()) if (!listing.pods.has(uid)) apply(uid, undefined);
+    if (this.heardOf.size > 0)
+      for (const uid of [...this.heardOf.uids()])
+        if (!listing.pods.has(uid) && this.records.get(uid) === undefined) apply(uid, undefined);
     this.records.setGlobalOrder(listing.order);
     if (this.exits.size > 0)
       this.exits.expire(
@@ -123,7 +138,8 @@ export class Reconciler {
     const record = this.records.get(uid);
     const old = record?.old ?? NOTHING;
     const events = computeEvents(old, this.exits.overlayItems(pod?.items ?? []));
-    const missing = missingWhileUp(events);
+    const unseen = this.heardOf.missing(uid, pod?.items ?? [], listing.order);
+    const missing = [...missingWhileUp(events), ...unseen];
     if (pod === undefined && missing.length === 0)
       return { news: this.#gone(word, record, events), inspection: undefined };
     const failing = this.quarantine.has(uid);
@@ -131,6 +147,7 @@ export class Reconciler {
       pod !== undefined &&
       record !== undefined &&
       events.length === 0 &&
+      unseen.length === 0 &&
       !failing &&
       !this.#marks.has(uid) &&
       !this.#confirms(pod)
@@ -140,9 +157,12 @@ export class Reconciler {
       if (this.#wanted.size > 0) this.#tellLatency(uid, listing, false);
       return quiet;
     }
-    const known = pod === undefined ? record : this.records.learn(pod, listing.order);
+    const known =
+      pod === undefined && record !== undefined
+        ? record
+        : this.records.learn(pod ?? { ...UNLISTED, uid }, listing.order);
     cache.setBehind(uid, true);
-    if (known === undefined || !this.quarantine.isDue(uid)) return quiet;
+    if (!this.quarantine.isDue(uid)) return quiet;
     const slot = { next: undefined };
     this.#busy.set(uid, slot);
     return {
@@ -194,6 +214,7 @@ export class Reconciler {
       all || before.get(item.id)?.state !== overlaid.get(item.id) || this.#confirmsItem(item);
     try {
       await this.#mustBeGone(missing, signal);
+      this.heardOf.drop(missing);
       if (pod === undefined) this.#gone(word, record, computeEvents(record.old, []));
       else {
         const { status, vanished } = await inspectPod(
@@ -260,6 +281,7 @@ export class Reconciler {
     cache.set(pod.uid, this.exits.overlayStatus(status), undefined, listing.startedAt);
     if (this.quarantine.release(pod.uid)) options.logger.info("pod answers again", { podUid: pod.uid });
     this.records.advance(record, items);
+    this.heardOf.shown(pod.uid, items);
     const causes = why.confirmed.flatMap(({ diedSeq }) => (diedSeq === undefined ? [] : [diedSeq]));
     for (const event of events) this.#publish(record, event, status, causes);
     this.#tellLatency(pod.uid, listing, events.length > 0);
@@ -282,6 +304,7 @@ export class Reconciler {
     const { uid, listing } = word;
     this.#marks.delete(uid);
     this.quarantine.release(uid);
+    this.heardOf.forget(uid);
     const last = cache.get(uid).status;
     if (record !== undefined) {
       for (const id of record.old.keys()) this.#confirmed(id);

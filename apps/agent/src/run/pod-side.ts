@@ -32,6 +32,7 @@ import type { AgentConfig } from "../config/agent-config.ts";
 import { keepingLogs, makeGcSide } from "./gc-side.ts";
 import type { GcSide } from "./gc-side.ts";
 import { OomSide, withOomGroup } from "./oom-side.ts";
+import { MadeRelay } from "./made-relay.ts";
 import { LEGACY_LOG_LINKS } from "./machine.ts";
 import type { MachinePorts } from "./machine.ts";
 import type { StateFolder } from "./state-folder.ts";
@@ -111,6 +112,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
       version: runtime.version,
     }),
     labelSelector: { [NODE_LABEL]: owner.nodeName, [INSTANCE_LABEL]: owner.instanceId },
+    checkpoint: state.checkpoint("pleg"),
     publish: bus,
     logger: log("pleg"),
     metrics,
@@ -168,9 +170,9 @@ export function makePodSide(options: PodSideOptions): PodSide {
           ...options,
           logFiles,
           filesystem,
+          readBlob: ports.readBlob,
           statuses,
           containerLogsDir,
-          readBlob: ports.readBlob,
           pods: {
             allSourcesReady: () => podConfig.seenAllSources(),
             // What nobody wants any more its worker removes.
@@ -251,6 +253,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
     components: [
       ...(oom === undefined || replays ? [] : [oom]),
       pleg,
+      new MadeRelay({ bus, pleg }),
       new VerdictRelay({ bus, status }),
       probes,
       source,
