@@ -354,11 +354,17 @@ describe("a walk of pods that come and go", () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 25 }), (steps) => {
         const memory = new Memory([9, 9, 9]).start();
+        const pods = new Map<string, Pod>();
         for (const { uid, sizes, init, leaves } of steps) {
-          if (leaves) memory.policy.removePod(uid);
-          else
+          // One that is there already is asked about again, as after a restart of the agent.
+          const asking = pods.get(uid) ?? pod(uid, sizes, init);
+          pods.set(uid, asking);
+          if (leaves) {
+            memory.policy.removePod(uid);
+            pods.delete(uid);
+          } else
             try {
-              memory.allocate(pod(uid, sizes, init));
+              memory.allocate(asking);
             } catch (error) {
               expect(String(error)).toContain("[memorymanager]");
             }

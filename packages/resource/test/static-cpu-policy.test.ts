@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Pod } from "@holdfast/core/pod-types";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   CpuSet,
@@ -458,5 +459,68 @@ describe("options", () => {
     const topology = new CpuTopology(layOut(shape));
     expect(() => validateCpuPolicyOptions({ alignBySocket: true }, topology, policy)).toThrow(text);
     expect(() => validateCpuPolicyOptions({}, topology, policy)).not.toThrow();
+  });
+});
+
+describe("a walk of pods that come and go", () => {
+  it("gives no CPU twice and loses none, on any machine and with any options", () => {
+    const step = fc.record({
+      uid: fc.constantFrom("a", "b", "c", "d"),
+      apps: fc.array(fc.integer({ min: 1, max: 6 }), { minLength: 1, maxLength: 3 }),
+      init: fc.array(fc.integer({ min: 1, max: 6 }), { maxLength: 2 }),
+      leaves: fc.boolean(),
+      numaNodes: fc.constantFrom(undefined, [0], [1], [0, 1]),
+    });
+    const options = fc.constantFrom(
+      {},
+      { fullPcpusOnly: true },
+      { strictCpuReservation: true },
+      { distributeCpusAcrossNuma: true, fullPcpusOnly: true },
+      { distributeCpusAcrossCores: true },
+      { preferAlignCpusByUncoreCache: true },
+      { alignBySocket: true },
+    );
+    fc.assert(
+      fc.property(
+        fc.constantFrom(HT2, BIG),
+        options,
+        fc.array(step, { maxLength: 20 }),
+        (shape, given, steps) => {
+          const { policy, state } = policyOn(shape, { options: given });
+          policy.start();
+          const begun = String(state.defaultSet);
+          for (const { uid, apps, init, leaves, numaNodes } of steps) {
+            const pod = guaranteed(uid, apps, init);
+            const names = [...(pod.spec.initContainers ?? []), ...pod.spec.containers].map(
+              ({ name }) => name,
+            );
+            const leave = (): void =>
+              names
+                .concat([...(state.assignments.get(uid)?.keys() ?? [])])
+                .forEach((name) => policy.release(uid, name));
+            leave();
+            if (leaves) continue;
+            try {
+              allocateAll(policy, state, pod, { numaNodes, preferred: true });
+            } catch (error) {
+              expect(String(error)).toMatch(/not enough cpus|SMT Alignment/);
+              leave();
+            }
+            // The same check that a restart makes: nothing overlaps, nothing is missing.
+            policy.start();
+            const apart = [...state.assignments].flatMap(([owner, of]) =>
+              [...of].filter(([name]) => name.startsWith("app")).map(([, cpus]) => [owner, cpus] as const),
+            );
+            const all = apart.flatMap(([, cpus]) => cpus.ids);
+            expect(new Set(all).size).toBe(all.length);
+            expect(all.some((cpu) => policy.reserved.has(cpu))).toBe(false);
+            if ("fullPcpusOnly" in given)
+              expect(apart.every(([, cpus]) => policy.isAligned("core", cpus))).toBe(true);
+          }
+          for (const [uid, of] of state.assignments) for (const name of of.keys()) policy.release(uid, name);
+          expect(String(state.defaultSet)).toBe(begun);
+        },
+      ),
+    );
   });
 });

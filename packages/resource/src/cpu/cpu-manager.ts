@@ -263,7 +263,9 @@ export class CpuManager implements HintProvider, Component {
   }
 
   #wanted(podUid: string, container: string): CpuSet | undefined {
-    return this.#state?.get(podUid, container) ?? this.#state?.defaultSet;
+    const cpus = this.#state?.get(podUid, container) ?? this.#state?.defaultSet;
+    // To the runtime an empty set means every CPU, those included that others have for themselves.
+    return cpus?.size === 0 ? this.#policy?.reserved : cpus;
   }
 
   #poolChanged(): void {

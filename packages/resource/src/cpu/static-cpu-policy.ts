@@ -18,7 +18,7 @@ import { cpuTopologyHints } from "./cpu-hints.ts";
 import { validateCpuPolicyOptions } from "./cpu-policy-options.ts";
 import type { CpuPolicyOptions } from "./cpu-policy-options.ts";
 import { stateError } from "./cpu-state.ts";
-import type { CpuState } from "./cpu-state.ts";
+import type { CpuAssignments, CpuState } from "./cpu-state.ts";
 import { guaranteedCpus, podGuaranteedCpus } from "./guaranteed-cpus.ts";
 import { takeByTopology } from "./take-by-topology.ts";
 import { takeDistributed } from "./take-distributed.ts";
@@ -81,6 +81,8 @@ export class StaticCpuPolicy {
     const strict = this.#options.strictCpuReservation === true;
     const machine = strict ? this.#topology.all.difference(this.reserved) : this.#topology.all;
     if (defaultSet.size === 0) {
+      // With strict reservation nothing is left when everything is given away: that is no damage.
+      if (strict && machine.equals(unionOf(assignments))) return;
       if (assignments.size > 0) throw stateError("default cpuset cannot be empty");
       this.#state.setDefault(machine);
       return;
@@ -89,14 +91,13 @@ export class StaticCpuPolicy {
     const texts = `"${String(this.reserved)}" are present in defaultCpuSet: "${String(defaultSet)}"`;
     if (strict && present.size > 0) throw stateError(`some of strictly reserved cpus: ${texts}`);
     if (!strict && !present.equals(this.reserved)) throw stateError(`not all reserved cpus: ${texts}`);
-    let known = defaultSet;
+    const known = defaultSet.union(unionOf(assignments));
     for (const [pod, containers] of assignments)
       for (const [container, cpus] of containers) {
         if (cpus.intersection(defaultSet).size > 0)
           throw stateError(
             `pod: ${pod}, container: ${container} cpuset: "${String(cpus)}" overlaps with default cpuset "${String(defaultSet)}"`,
           );
-        known = known.union(cpus);
       }
     if (!known.equals(machine))
       throw stateError(
@@ -156,6 +157,8 @@ export class StaticCpuPolicy {
 
   /** Ends an assignment: what no other container of the pod uses goes back to the pool. kubelet: RemoveContainer. */
   release(podUid: string, container: string): void {
+    // A pod that was refused comes again with the same UID: what it does not hold any more cannot be reused.
+    if (this.#reusable?.podUid === podUid) this.#reusable = undefined;
     const held = this.#state.get(podUid, container);
     if (held === undefined) return;
     let freed = held;
@@ -261,6 +264,10 @@ export class StaticCpuPolicy {
     const plain = init !== undefined && !isSidecar(init);
     this.#reusable = { podUid: pod.metadata.uid, cpus: plain ? before.union(cpus) : before.difference(cpus) };
   }
+}
+
+function unionOf(assignments: CpuAssignments): CpuSet {
+  return new CpuSet([...assignments.values()].flatMap((of) => [...of.values()].flatMap(({ ids }) => ids)));
 }
 
 function badReservation(text: string): HoldfastError {

@@ -112,6 +112,8 @@ export class StaticMemoryPolicy {
 
   /** Ends the assignments of a pod; false when it has none. kubelet: RemoveContainer, for each. */
   removePod(podUid: string): boolean {
+    // A pod that was refused comes again with the same UID: what it does not hold any more cannot be reused.
+    if (this.#reusable?.podUid === podUid) this.#reusable = undefined;
     const containers = this.#state.entries.get(podUid);
     if (containers === undefined) return false;
     this.#state.entries.delete(podUid);
