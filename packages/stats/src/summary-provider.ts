@@ -120,17 +120,15 @@ export class SummaryProvider implements StatsProvider, Component {
   async sample(options: SampleOptions = {}): Promise<StatsSample> {
     const { signal, onlyCpuAndMemory = false } = options;
     const maxAgeMs = options.maxAgeMs ?? this.#options.maxAgeMs ?? DEFAULT_MAX_AGE_MS;
-    for (;;) {
-      signal?.throwIfAborted();
-      this.#life.signal.throwIfAborted();
-      const newest = this.#newest.get(onlyCpuAndMemory);
-      const now = this.#options.clock.monotonic();
-      const reading =
-        newest !== undefined && now - newest.at <= maxAgeMs
-          ? newest
-          : this.#begin(onlyCpuAndMemory, maxAgeMs, options.diskMaxAgeMs, newest);
-      return await orAborted(reading.sample, signal);
-    }
+    signal?.throwIfAborted();
+    this.#life.signal.throwIfAborted();
+    const newest = this.#newest.get(onlyCpuAndMemory);
+    const now = this.#options.clock.monotonic();
+    const reading =
+      newest !== undefined && now - newest.at <= maxAgeMs
+        ? newest
+        : this.#begin(onlyCpuAndMemory, maxAgeMs, options.diskMaxAgeMs, newest);
+    return await orAborted(reading.sample, signal);
   }
 
   /** Begins a reading, after one that is under way: two at once would read the same files twice. */
@@ -165,7 +163,7 @@ export class SummaryProvider implements StatsProvider, Component {
       life.abort(new Error(`a sample took longer than ${deadlineMs} ms`)),
     );
     try {
-      return await readSummary({
+      const reading = readSummary({
         clock,
         host,
         listPods: pods,
@@ -186,6 +184,8 @@ export class SummaryProvider implements StatsProvider, Component {
         diskBudgetMs: this.#options.diskBudgetMs ?? DEFAULT_DISK_BUDGET_MS,
         signal: life.signal,
       });
+      // Whatever it waits for may not heed its signal.
+      return await orAborted(reading, life.signal);
     } finally {
       timer.cancel();
     }
@@ -202,6 +202,7 @@ async function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): 
   if (signal === undefined) return await work;
   return await new Promise<T>((resolve, reject) => {
     const onAbort = (): void => reject(signal.reason as Error);
+    if (signal.aborted) onAbort();
     signal.addEventListener("abort", onAbort, { once: true });
     void work.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
   });

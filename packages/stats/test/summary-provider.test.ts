@@ -1,0 +1,529 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { ManualClock } from "@holdfast/core/manual-clock";
+import type { ContainerStats as CriContainerStats, ImageFsInfoResponse } from "@holdfast/cri";
+import { SummaryProvider } from "@holdfast/stats";
+import type { RawFilesystem, StatsPod, StatsRuntime, SummaryProviderOptions } from "@holdfast/stats";
+import { describe, expect, test } from "vitest";
+import {
+  DISK,
+  failingRead,
+  fixturePod,
+  LOG,
+  MemoryHost,
+  MIB,
+  POD_CGROUP,
+  SANDBOX,
+  UID,
+  v1Tree,
+  v2Tree,
+  WEB,
+} from "./fixtures.ts";
+
+const LAYERS = "/var/lib/containerd/snapshots";
+const MEASURED = BigInt(Date.UTC(2026, 5, 1)) * 1_000_000n;
+
+class FakeFigures implements StatsRuntime {
+  calls: string[] = [];
+  fail = false;
+  hang = false;
+  stats: CriContainerStats[] = [writable(WEB, 8192, 2), writable(LOG, 4096, 1), writable("unknown", 1, 1)];
+  info: ImageFsInfoResponse = {
+    imageFilesystems: [layer(500_000, 50), layer(1, 1)],
+    containerFilesystems: [],
+  };
+
+  readonly listContainerStats = async (): Promise<{ stats: CriContainerStats[] }> => {
+    this.calls.push("listContainerStats");
+    await this.#trouble();
+    return { stats: this.stats };
+  };
+
+  readonly imageFsInfo = async (): Promise<ImageFsInfoResponse> => {
+    this.calls.push("imageFsInfo");
+    await this.#trouble();
+    return this.info;
+  };
+
+  async #trouble(): Promise<void> {
+    if (this.hang) await new Promise(() => {});
+    if (this.fail) throw new Error("the runtime is away");
+  }
+}
+
+function layer(usedBytes: number, inodesUsed: number): NonNullable<CriContainerStats["writableLayer"]> {
+  return {
+    timestamp: MEASURED,
+    fsId: { mountpoint: LAYERS },
+    usedBytes: { value: BigInt(usedBytes) },
+    inodesUsed: { value: BigInt(inodesUsed) },
+  };
+}
+
+function writable(id: string, usedBytes: number, inodesUsed: number): CriContainerStats {
+  return {
+    attributes: { id, metadata: undefined, labels: {}, annotations: {} },
+    cpu: undefined,
+    memory: undefined,
+    swap: undefined,
+    io: undefined,
+    writableLayer: layer(usedBytes, inodesUsed),
+  };
+}
+
+interface Environment {
+  readonly clock: ManualClock;
+  readonly host: MemoryHost;
+  readonly runtime: FakeFigures;
+  readonly provider: SummaryProvider;
+  pods: readonly StatsPod[];
+}
+
+function environment(
+  options: Partial<SummaryProviderOptions> = {},
+  files = v1Tree({ hybrid: true }),
+): Environment {
+  const clock = new ManualClock();
+  const host = new MemoryHost(files);
+  host.disks.set(LAYERS, DISK);
+  host.trees.set("/var/log/pods/web/web", { usedBytes: 1000, inodesUsed: 2, complete: true });
+  host.trees.set("/pods/scratch", { usedBytes: 3000, inodesUsed: 3, complete: true });
+  host.trees.set("/pods/secret", { usedBytes: 50, inodesUsed: 1, complete: true });
+  const runtime = new FakeFigures();
+  const one: Environment = {
+    clock,
+    host,
+    runtime,
+    pods: [fixturePod()],
+    provider: new SummaryProvider({
+      clock,
+      host,
+      runtime,
+      pods: () => one.pods,
+      nodeName: "here",
+      nodeFsPath: "/var/lib/holdfast",
+      ...options,
+    }),
+  };
+  return one;
+}
+
+describe.each([
+  ["v1", v1Tree({ hybrid: true })],
+  ["v2", v2Tree()],
+] as const)("a summary with cgroup %s", (version, files) => {
+  // kubelet: TestSummaryProviderGetStatsNoSplitFileSystem
+  test("of the node", async () => {
+    const { provider } = environment(
+      {
+        systemContainers: [{ name: "pods", cgroupPath: version === "v1" ? "/kubepods" : "/kubepods.slice" }],
+      },
+      files,
+    );
+    const { summary, problems, layout } = await provider.sample();
+    expect(problems).toEqual([]);
+    expect(layout).toEqual({ dedicatedImageFs: false, splitContainerFs: false });
+    const { node } = summary;
+    expect(node).toMatchObject({
+      nodeName: "here",
+      startTime: "2025-11-21T04:08:12.000Z",
+      cpu: { usageCoreNanoSeconds: 90_000_000_000 },
+      // The machine has 16 MiB; 6 MiB are the working set.
+      memory: { availableBytes: 10 * MIB, workingSetBytes: 6 * MIB, usageBytes: 8 * MIB },
+      network: { name: "ens3", rxBytes: 1000, txBytes: 500, rxErrors: 1, txErrors: 2 },
+      rlimit: { maxpid: 32768, curproc: 313 },
+      swap: { swapAvailableBytes: 512 * 1024, swapUsageBytes: 1536 * 1024 },
+      fs: {
+        capacityBytes: 4_096_000,
+        availableBytes: 400 * 4096,
+        usedBytes: 550 * 4096,
+        inodes: 100,
+        inodesFree: 60,
+        inodesUsed: 40,
+      },
+    });
+    expect(node.network?.interfaces?.map(({ name }) => name)).toEqual(["ens3", "ens4"]);
+    expect(node.cpu?.usageNanoCores).toBeUndefined();
+    expect(node.io?.psi?.some.total).toBe(2_000_000);
+    expect(node.io).not.toHaveProperty("readBytes");
+    // kubelet: TestCRIImagesFsStats
+    expect(node.runtime?.imageFs).toMatchObject({
+      usedBytes: 500_000,
+      inodesUsed: 50,
+      capacityBytes: 4_096_000,
+    });
+    expect(node.runtime?.containerFs).toEqual(node.runtime?.imageFs);
+    expect(node.systemContainers).toHaveLength(1);
+    expect(node.systemContainers?.[0]).toMatchObject({ name: "pods", memory: { availableBytes: 2 * MIB } });
+  });
+
+  // kubelet: TestCRIListPodStats
+  test("of a pod", async () => {
+    const { provider } = environment({}, files);
+    const { summary } = await provider.sample();
+    expect(summary.pods).toHaveLength(1);
+    const [pod] = summary.pods;
+    expect(pod).toMatchObject({
+      podRef: { name: "web", namespace: "default", uid: UID },
+      startTime: "2026-01-01T00:00:00.000Z",
+      cpu: { usageCoreNanoSeconds: 5_000_000_000 },
+      memory: { availableBytes: 2 * MIB, workingSetBytes: 2 * MIB, rssBytes: MIB },
+      network: { name: "eth0", rxBytes: 4096, txBytes: 2048 },
+      process_stats: { process_count: 7 },
+      // Layers 8192 + 4096, logs 1000, the emptyDir 3000; the secret counts for nothing.
+      "ephemeral-storage": { usedBytes: 16_288, inodesUsed: 8, capacityBytes: 4_096_000 },
+      swap: { swapUsageBytes: 4096 },
+    });
+    expect(pod?.memory?.psi?.full.avg60).toBe(0.2);
+    expect(pod?.volume).toMatchObject([
+      { name: "scratch", usedBytes: 3000, inodesUsed: 3, capacityBytes: 4_096_000 },
+      { name: "secret", usedBytes: 50 },
+    ]);
+    expect(pod?.volume?.[0]).not.toHaveProperty("ephemeral");
+    expect(pod?.containers).toMatchObject([
+      {
+        name: "web",
+        startTime: "2026-01-02T00:00:00.000Z",
+        cpu: { usageCoreNanoSeconds: 3_000_000_000 },
+        memory: { workingSetBytes: MIB },
+        rootfs: {
+          usedBytes: 8192,
+          inodesUsed: 2,
+          availableBytes: 400 * 4096,
+          time: "2026-06-01T00:00:00.000Z",
+        },
+        logs: { usedBytes: 1000, inodesUsed: 2 },
+      },
+      { name: "log", memory: { workingSetBytes: 0 }, rootfs: { usedBytes: 4096 } },
+    ]);
+    expect(pod?.containers[1]).not.toHaveProperty("logs");
+  });
+
+  test("rates come with the second sample", async () => {
+    const { provider, clock, host } = environment({}, files);
+    await provider.sample();
+    await clock.advance(2000);
+    const file =
+      version === "v1"
+        ? `/sys/fs/cgroup/cpu,cpuacct${POD_CGROUP.v1}/${WEB}/cpuacct.usage`
+        : `/sys/fs/cgroup${POD_CGROUP.v2}/cri-containerd-${WEB}.scope/cpu.stat`;
+    const before = host.files.files.get(file) ?? "";
+    host.files.files.set(file, version === "v1" ? "4000000000\n" : "usage_usec 4000000\n");
+    const { summary } = await provider.sample();
+    host.files.files.set(file, before);
+    expect(summary.pods[0]?.containers[0]?.cpu?.usageNanoCores).toBe(500_000_000);
+    expect(summary.pods[0]?.cpu?.usageNanoCores).toBe(0);
+    expect(summary.node.cpu?.usageNanoCores).toBe(0);
+  });
+
+  // kubelet: TestSummaryProviderGetCPUAndMemoryStats, TestCRIListPodCPUAndMemoryStats
+  test("the reduced form asks neither the runtime nor a disk", async () => {
+    const { provider, host, runtime } = environment({}, files);
+    const { summary, problems } = await provider.sample({ onlyCpuAndMemory: true });
+    expect(problems).toEqual([]);
+    expect([host.statfsCalls, host.treeCalls, runtime.calls]).toEqual([0, 0, []]);
+    expect(Object.keys(summary.node).sort()).toEqual([
+      "cpu",
+      "io",
+      "memory",
+      "nodeName",
+      "startTime",
+      "swap",
+      "systemContainers",
+    ]);
+    expect(Object.keys(summary.pods[0] ?? {}).sort()).toEqual([
+      "containers",
+      "cpu",
+      "memory",
+      "podRef",
+      "startTime",
+      "swap",
+    ]);
+  });
+});
+
+test("counters of I/O are there when asked for", async () => {
+  const { provider } = environment({ ioCounters: true });
+  const { summary } = await provider.sample();
+  expect(summary.pods[0]?.io).toMatchObject({ readBytes: 8192, writeBytes: 4096 });
+  expect(summary.node.io).toMatchObject({ readOperations: 2 });
+});
+
+test("a pod in the host's network, and one without processes, have no network of their own", async () => {
+  const one = environment();
+  one.host.files.links.set("/proc/4242/ns/net", "net:[4026531840]");
+  expect((await one.provider.sample()).summary.pods[0]).not.toHaveProperty("network");
+  one.host.files.files.set(`/sys/fs/cgroup/memory${POD_CGROUP.v1}/${SANDBOX}/cgroup.procs`, "");
+  one.host.files.files.set(`/sys/fs/cgroup/memory${POD_CGROUP.v1}/${WEB}/cgroup.procs`, "0\n");
+  await one.clock.advance(1);
+  one.host.files.links.set("/proc/4242/ns/net", "net:[4026533000]");
+  expect((await one.provider.sample({ maxAgeMs: 0 })).summary.pods[0]).not.toHaveProperty("network");
+});
+
+// kubelet: TestHasDedicatedImageFs, TestSummaryProviderGetStatsSplitImageFs
+test("file systems that differ are told apart by their devices", async () => {
+  const { provider, host, runtime, clock } = environment();
+  host.disks.set(LAYERS, { ...DISK, device: 2 });
+  expect((await provider.sample()).layout).toEqual({ dedicatedImageFs: true, splitContainerFs: false });
+  runtime.info = {
+    imageFilesystems: [layer(1, 1)],
+    containerFilesystems: [{ ...layer(2, 2), fsId: { mountpoint: "/layers" } }],
+  };
+  host.disks.set("/layers", { ...DISK, device: 3 });
+  await clock.advance(1);
+  const { layout, summary } = await provider.sample({ maxAgeMs: 0, diskMaxAgeMs: 0 });
+  expect(layout).toEqual({ dedicatedImageFs: true, splitContainerFs: true });
+  expect(summary.node.runtime?.containerFs?.usedBytes).toBe(2);
+});
+
+test("a container without a cgroup here is what the runtime says of it", async () => {
+  const { provider, host, runtime } = environment();
+  host.files.remove(`/sys/fs/cgroup/memory${POD_CGROUP.v1}`);
+  host.files.remove(`/sys/fs/cgroup/cpu,cpuacct${POD_CGROUP.v1}`);
+  runtime.stats = [
+    {
+      ...writable(WEB, 1, 1),
+      cpu: {
+        timestamp: MEASURED,
+        usageCoreNanoSeconds: { value: 77n },
+        usageNanoCores: undefined,
+        psi: undefined,
+      },
+      memory: {
+        timestamp: MEASURED,
+        workingSetBytes: { value: 88n },
+        availableBytes: undefined,
+        usageBytes: undefined,
+        rssBytes: undefined,
+        pageFaults: undefined,
+        majorPageFaults: undefined,
+        psi: undefined,
+      },
+    },
+  ];
+  const [pod] = (await provider.sample({ onlyCpuAndMemory: true })).summary.pods;
+  expect(pod?.containers[0]).toEqual({
+    name: "web",
+    startTime: "2026-01-02T00:00:00.000Z",
+    cpu: { time: "2026-06-01T00:00:00.000Z", usageCoreNanoSeconds: 77 },
+    memory: { time: "2026-06-01T00:00:00.000Z", workingSetBytes: 88 },
+  });
+});
+
+test("pods without containers that run do not appear", async () => {
+  const one = environment();
+  one.pods = [fixturePod({ containers: [] })];
+  const { summary } = await one.provider.sample();
+  expect(summary.pods).toEqual([]);
+  expect(one.runtime.calls).toEqual(["imageFsInfo"]);
+});
+
+describe("trouble", () => {
+  test("a file system that hangs costs its own figures, for no longer than its deadline", async () => {
+    const { provider, host, clock } = environment();
+    host.disks.set(LAYERS, new Promise<RawFilesystem>(() => {}));
+    const asked = provider.sample();
+    await clock.advance(2000);
+    const { summary, problems, layout } = await asked;
+    expect(problems.map(({ part, message }) => `${part}: ${message}`)).toContain(
+      `node.runtime.imageFs: statfs of ${LAYERS} has not answered for 2 s`,
+    );
+    expect(layout).toBeUndefined();
+    expect(summary.node.fs?.capacityBytes).toBe(4_096_000);
+    expect(summary.node.runtime?.imageFs).toEqual({
+      time: expect.any(String),
+      usedBytes: 500_000,
+      inodesUsed: 50,
+    });
+    expect(summary.pods[0]?.memory?.workingSetBytes).toBe(2 * MIB);
+
+    // From then on nobody waits for it, and it is not asked again.
+    const calls = host.statfsCalls;
+    const next = await provider.sample({ maxAgeMs: 0 });
+    expect(next.problems).not.toEqual([]);
+    expect(host.statfsCalls).toBe(calls + 1);
+    expect(clock.waiting).toBe(0);
+    expect(provider.snapshot()).toMatchObject({ hung: [{ subject: `statfs of ${LAYERS}` }] });
+  });
+
+  test.each([
+    ["a capacity of 0", { blocks: 0, blocksFree: 0, blocksAvailable: 0 }],
+    ["more available than there is", { blocksAvailable: 5000 }],
+  ])("a file system with %s has no figures, and says why", async (_what, changes) => {
+    const { provider, host } = environment();
+    host.disks.set("/var/lib/holdfast", { ...DISK, ...changes });
+    const { summary, problems } = await provider.sample();
+    expect(summary.node).not.toHaveProperty("fs");
+    expect(problems[0]?.part).toBe("node.fs");
+    expect(problems[0]?.message).toMatch(/the file system of \/var\/lib\/holdfast says that/);
+  });
+
+  test("a runtime that is away costs what only it knows", async () => {
+    const { provider, runtime } = environment();
+    runtime.fail = true;
+    const { summary, problems } = await provider.sample();
+    expect(problems.map(({ part }) => part)).toEqual(["node.runtime", "pods"]);
+    expect(summary.pods[0]?.containers[0]).not.toHaveProperty("rootfs");
+    expect(summary.pods[0]?.["ephemeral-storage"]?.usedBytes).toBe(4000);
+    expect(summary.node).not.toHaveProperty("runtime");
+  });
+
+  test("one pod's broken file costs that pod's usage only, and names it", async () => {
+    const one = environment();
+    const other = fixturePod({
+      uid: "other",
+      name: "other",
+      cgroupPath: POD_CGROUP.v1,
+      sandboxId: "0".repeat(64),
+    });
+    one.pods = [
+      fixturePod({ containers: [{ id: WEB, name: "web", createdAt: 0 }] }),
+      { ...other, containers: [{ id: LOG, name: "log", createdAt: 0 }] },
+    ];
+    one.host.files.files.set(`/sys/fs/cgroup/memory${POD_CGROUP.v1}/${WEB}/memory.usage_in_bytes`, "much\n");
+    const { summary, problems } = await one.provider.sample();
+    expect(problems).toEqual([
+      {
+        part: "pods default/web",
+        message: `/sys/fs/cgroup/memory${POD_CGROUP.v1}/${WEB}/memory.usage_in_bytes has an unexpected form: "much\\n"`,
+      },
+    ]);
+    expect(summary.pods[0]).not.toHaveProperty("memory");
+    expect(summary.pods[1]?.memory?.workingSetBytes).toBe(2 * MIB);
+  });
+
+  test("a read that fails is the node's problem, and no more", async () => {
+    const { provider, host } = environment();
+    host.files.files.set("/proc/meminfo", failingRead("/proc/meminfo"));
+    const { summary, problems } = await provider.sample();
+    expect(problems).toEqual([{ part: "node", message: "reading /proc/meminfo: EIO" }]);
+    expect(summary.node.fs).toBeDefined();
+    expect(summary.pods).toHaveLength(1);
+  });
+
+  test("pods that cannot be listed leave the node's figures", async () => {
+    const { provider } = environment({
+      pods: async () => {
+        throw new Error("no list");
+      },
+    });
+    const { summary, problems } = await provider.sample();
+    expect(problems).toEqual([{ part: "pods", message: "no list" }]);
+    expect(summary.node.memory).toBeDefined();
+  });
+
+  test("a runtime that hangs for longer than a sample may take rejects it, and the next one is made anew", async () => {
+    const { provider, runtime, clock } = environment();
+    runtime.hang = true;
+    const asked = provider.sample().catch((error: Error) => error.message);
+    const joined = provider.sample().catch((error: Error) => error.message);
+    await clock.advance(10_000);
+    expect(await asked).toBe("a sample took longer than 10000 ms");
+    expect(await joined).toBe("a sample took longer than 10000 ms");
+    runtime.hang = false;
+    expect((await provider.sample()).problems).toEqual([]);
+    expect(clock.waiting).toBe(0);
+  });
+});
+
+describe("who asks", () => {
+  test("nothing is read and no timer runs before somebody does, nor after", async () => {
+    const { provider, host, clock } = environment();
+    await provider.start();
+    expect([host.files.reads, clock.waiting]).toEqual([0, 0]);
+    await provider.sample();
+    const { reads } = host.files;
+    await clock.advance(3_600_000);
+    expect([host.files.reads, clock.waiting]).toEqual([reads, 0]);
+  });
+
+  test("at the same time, or within a second, gets the same sample", async () => {
+    const { provider, clock } = environment();
+    const [one, two] = await Promise.all([provider.sample(), provider.sample()]);
+    expect(two).toBe(one);
+    await clock.advance(1000);
+    expect(await provider.sample()).toBe(one);
+    await clock.advance(1);
+    const next = await provider.sample();
+    expect(next).not.toBe(one);
+    expect(next.at).toBeGreaterThan(one.at);
+  });
+
+  test("for one that is newer than the one under way waits for its own", async () => {
+    const { provider, host, clock } = environment();
+    let answer = (_disk: RawFilesystem): void => {};
+    host.disks.set(
+      "/var/lib/holdfast",
+      new Promise((resolve) => {
+        answer = resolve;
+      }),
+    );
+    const first = provider.sample();
+    await clock.advance(100);
+    const second = provider.sample({ maxAgeMs: 0 });
+    answer(DISK);
+    expect((await second).at).toBe(100);
+    expect((await first).at).toBe(0);
+  });
+
+  test("and gives up, leaves the reading to the others", async () => {
+    const { provider, host, clock } = environment();
+    host.disks.set("/var/lib/holdfast", new Promise(() => {}));
+    const controller = new AbortController();
+    const mine = provider.sample({ signal: controller.signal });
+    const theirs = provider.sample();
+    controller.abort(new Error("enough"));
+    await expect(mine).rejects.toThrow("enough");
+    await clock.advance(2000);
+    expect((await theirs).problems[0]?.part).toBe("node.fs");
+  });
+
+  test("after the stop is refused, and what is under way is given up", async () => {
+    const { provider, runtime } = environment();
+    runtime.hang = true;
+    const asked = provider.sample();
+    await provider.stop();
+    await provider.stop();
+    await expect(asked).rejects.toThrow("statistics stop");
+    await expect(provider.sample()).rejects.toThrow("statistics stop");
+  });
+
+  test("often, does not make the runtime or folders be asked as often", async () => {
+    const { provider, runtime, host, clock } = environment();
+    for (let second = 0; second < 60; second += 2) {
+      await provider.sample();
+      await clock.advance(2000);
+    }
+    expect(runtime.calls).toEqual(["imageFsInfo", "listContainerStats"]);
+    expect(host.treeCalls).toBe(3);
+    await clock.advance(1);
+    await provider.sample();
+    expect(runtime.calls).toHaveLength(4);
+    expect(host.treeCalls).toBe(6);
+  });
+});
+
+test("a wall clock that is stepped bends no rate", async () => {
+  const { provider, clock, host } = environment();
+  await provider.sample();
+  clock.stepWall(-3_600_000);
+  await clock.advance(1000);
+  host.files.files.set("/sys/fs/cgroup/cpu,cpuacct/cpuacct.usage", "91000000000\n");
+  const { summary } = await provider.sample({ maxAgeMs: 0 });
+  expect(summary.node.cpu?.usageNanoCores).toBe(1_000_000_000);
+});
+
+test("a thousand pods let others go first, and cost the same files each", async () => {
+  const one = environment();
+  one.pods = Array.from({ length: 1000 }, (_, index) =>
+    fixturePod({ name: `p${index}`, containers: [{ id: WEB, name: "web", createdAt: 0 }], volumes: [] }),
+  );
+  await one.provider.sample();
+  expect(one.host.breaths).toBe(125);
+  one.host.files.reads = 0;
+  await one.clock.advance(1);
+  await one.provider.sample({ maxAgeMs: 0 });
+  expect(one.host.files.reads).toBeGreaterThan(10_000);
+  // Container and pod: CPU, memory's two and its limit if it has one, three of pressure; the pod's pids, a process, its network.
+  expect(one.host.files.reads / 1000).toBeLessThanOrEqual(18);
+});
