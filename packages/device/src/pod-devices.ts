@@ -13,7 +13,7 @@ export interface DeviceRecord {
   readonly podUid: string;
   readonly container: string;
   readonly resource: string;
-  /** In the order in which they were chosen. */
+  /** In the order in which they were chosen; by NUMA node when they come from the checkpoint. */
   readonly ids: readonly string[];
   /** NUMA nodes of each id when it was given; empty: none. */
   readonly numaNodes: ReadonlyMap<string, readonly number[]>;

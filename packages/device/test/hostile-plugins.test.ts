@@ -192,7 +192,7 @@ const answers: readonly (readonly [string, Partial<typeof NO_ANSWER>, string])[]
   ["a CDI name that is none", { cdiDevices: ["../../etc"] }, "no CDI name"],
   [
     "too many mounts",
-    { mounts: Array(5000).fill({ hostPath: "/x", containerPath: "/y", readOnly: true }) },
+    { mounts: Array.from({ length: 5000 }, () => ({ hostPath: "/x", containerPath: "/y", readOnly: true })) },
     "5000 mounts",
   ],
 ];
