@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** Values of a metric's labels. Label values must come from a bounded set. */
+/** Values of a metric's labels. Label values must come from a bounded set. Frozen ones that are handed in again and again cost no look-up. */
 export type Labels = Readonly<Record<string, string>>;
 
 /** A number that only grows. */
@@ -36,12 +36,17 @@ export const DEFAULT_BUCKETS: readonly number[] = [0.005, 0.01, 0.025, 0.05, 0.1
 /** How many label combinations one metric may have; further ones are counted in `holdfast_metric_series_dropped_total`. */
 const MAX_SERIES = 2000;
 
+const NO_LABELS: Labels = Object.freeze({});
+
 interface Family {
   readonly name: string;
   readonly help: string;
   readonly type: "counter" | "gauge" | "histogram";
   readonly buckets: readonly number[];
   readonly series: Map<string, Series>;
+  /** The last frozen labels, and what they led to. */
+  lastLabels: Labels | undefined;
+  lastSeries: Series | undefined;
 }
 interface Series {
   value: number;
@@ -57,7 +62,7 @@ export class MetricsRegistry implements Metrics {
   counter(name: string, help: string): Counter {
     const family = this.#family(name, help, "counter", []);
     return {
-      inc: (labels = {}, by = 1) => {
+      inc: (labels = NO_LABELS, by = 1) => {
         const series = this.#series(family, labels);
         if (series !== undefined) series.value += by;
       },
@@ -67,7 +72,7 @@ export class MetricsRegistry implements Metrics {
   gauge(name: string, help: string): Gauge {
     const family = this.#family(name, help, "gauge", []);
     return {
-      set: (value, labels = {}) => {
+      set: (value, labels = NO_LABELS) => {
         const series = this.#series(family, labels);
         if (series !== undefined) series.value = value;
       },
@@ -77,13 +82,14 @@ export class MetricsRegistry implements Metrics {
   histogram(name: string, help: string, buckets: readonly number[] = DEFAULT_BUCKETS): Histogram {
     const family = this.#family(name, help, "histogram", buckets);
     return {
-      observe: (value, labels = {}) => {
+      observe: (value, labels = NO_LABELS) => {
         const series = this.#series(family, labels);
         if (series === undefined) return;
         series.count += 1;
         series.value += value;
-        const index = family.buckets.findIndex((bound) => value <= bound);
-        if (index >= 0) series.perBucket[index] = (series.perBucket[index] ?? 0) + 1;
+        let index = 0;
+        while (index < family.buckets.length && !(value <= (family.buckets[index] ?? 0))) index += 1;
+        if (index < family.buckets.length) series.perBucket[index] = (series.perBucket[index] ?? 0) + 1;
       },
     };
   }
@@ -121,12 +127,30 @@ export class MetricsRegistry implements Metrics {
       if (known.type !== type) throw new TypeError(`metric ${name} is a ${known.type}, not a ${type}`);
       return known;
     }
-    const family: Family = { name, help, type, buckets, series: new Map() };
+    const family: Family = {
+      name,
+      help,
+      type,
+      buckets,
+      series: new Map(),
+      lastLabels: undefined,
+      lastSeries: undefined,
+    };
     this.#families.set(name, family);
     return family;
   }
 
   #series(family: Family, labels: Labels): Series | undefined {
+    if (labels === family.lastLabels) return family.lastSeries;
+    const series = this.#seriesOf(family, labels);
+    if (Object.isFrozen(labels)) {
+      family.lastLabels = labels;
+      family.lastSeries = series;
+    }
+    return series;
+  }
+
+  #seriesOf(family: Family, labels: Labels): Series | undefined {
     const key = labelText(labels);
     const known = family.series.get(key);
     if (known !== undefined) return known;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Whether a redirect is followed. Pure. kubelet: RedirectChecker(followNonLocalRedirects = false). */
-import { requestTarget, urlOf } from "./http-request.ts";
+import { requestTarget, requestText, urlOf } from "./http-request.ts";
 import type { HttpRequest } from "./http-request.ts";
 
 /** `undefined`: this response is the answer. A text: the probe fails with it. */
@@ -28,12 +28,14 @@ export function computeRedirect(
   if (url.protocol !== "http:" && url.protocol !== "https:")
     return `Get "${location}": unsupported protocol scheme "${url.protocol.slice(0, -1)}"`;
   const secure = url.protocol === "https:";
+  const target = requestTarget(`${url.pathname}${url.search}`);
   return {
     secure,
     host: first.host,
     port: url.port === "" ? (secure ? 443 : 80) : Number(url.port),
-    target: requestTarget(`${url.pathname}${url.search}`),
+    target,
     headers: first.headers,
+    text: requestText(target, first.headers),
   };
 }
 

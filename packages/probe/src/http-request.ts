@@ -13,6 +13,8 @@ export interface HttpRequest {
   readonly target: string;
   /** All header lines, `Host` among them; the same after a redirect. */
   readonly headers: string;
+  /** What goes over the wire. */
+  readonly text: string;
 }
 
 /** What is sent as User-Agent unless the probe says otherwise. */
@@ -46,7 +48,7 @@ export function buildHttpRequest(
   const headers = headerLines(httpGet.httpHeaders ?? [], authority(host, port), userAgent);
   if (typeof headers !== "string")
     return `Get "${secure ? "https" : "http"}://${authority(host, port)}${target}": ${headers.problem}`;
-  return { secure, host, port, target, headers };
+  return { secure, host, port, target, headers, text: requestText(target, headers) };
 }
 
 /** `host:port`, with brackets around IPv6. kubelet: net.JoinHostPort. */
@@ -60,8 +62,8 @@ export function urlOf(request: HttpRequest): string {
 }
 
 /** What goes over the wire. */
-export function requestText(request: HttpRequest): string {
-  return `GET ${request.target} HTTP/1.1\r\n${request.headers}\r\n`;
+export function requestText(target: string, headers: string): string {
+  return `GET ${target} HTTP/1.1\r\n${headers}\r\n`;
 }
 
 /** Path and query of a URL reference, escaped; what is none is a path as a whole. */

@@ -54,7 +54,7 @@ export class PlaceGate {
       if (left > 0) this.#heldByKey.set(key, left);
       else this.#heldByKey.delete(key);
     }
-    if (this.#held >= this.#limit) return;
+    if (this.#held >= this.#limit || this.#waiting.size === 0) return;
     for (const holder of this.#waiting) {
       if (!this.#hasRoom(holder.placeKey)) continue;
       this.#waiting.delete(holder);

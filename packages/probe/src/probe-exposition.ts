@@ -19,7 +19,7 @@ export class WorkerCounts {
   /** Thrown away: prober errors. Not in the kubelet's metric. */
   errors = 0;
   #sumSeconds = 0;
-  readonly #perBucket = new Uint32Array(DEFAULT_BUCKETS.length);
+  readonly #perBucket = new Uint32Array(DEFAULT_BUCKETS.length + 1);
 
   /** Durations are kept for successes only, as in the kubelet. */
   count(result: ProbeVerdict, elapsedMs: number): void {
@@ -30,8 +30,10 @@ export class WorkerCounts {
     this.successful += 1;
     const seconds = elapsedMs / MS_PER_SECOND;
     this.#sumSeconds += seconds;
-    const bucket = DEFAULT_BUCKETS.findIndex((bound) => seconds <= bound);
-    if (bucket >= 0) this.#perBucket[bucket] = (this.#perBucket[bucket] ?? 0) + 1;
+    let bucket = 0;
+    while (bucket < DEFAULT_BUCKETS.length && seconds > (DEFAULT_BUCKETS[bucket] ?? 0)) bucket += 1;
+    // The last one, of what is longer than all, is not shown.
+    this.#perBucket[bucket] = (this.#perBucket[bucket] ?? 0) + 1;
   }
 
   /** Lines of `prober_probe_duration_seconds`. */

@@ -11,10 +11,10 @@ const MS_PER_SECOND = 1000;
 const LATENESS_BUCKETS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5];
 /** Made once: most probes need one of them. */
 const HANDLER_LABELS: Readonly<Record<HandlerName, Readonly<Record<string, string>>>> = {
-  http: { handler: "http" },
-  tcp: { handler: "tcp" },
-  grpc: { handler: "grpc" },
-  exec: { handler: "exec" },
+  http: Object.freeze({ handler: "http" }),
+  tcp: Object.freeze({ handler: "tcp" }),
+  grpc: Object.freeze({ handler: "grpc" }),
+  exec: Object.freeze({ handler: "exec" }),
 };
 
 /** See the top of the file. */

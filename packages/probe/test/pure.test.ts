@@ -21,7 +21,7 @@ import type { ProbeOutcome, TimerEntry } from "@holdfast/probe";
 import { candidateNames, hostsFileAddresses, parseResolverSettings } from "../src/host-names.ts";
 import { countLeftBehind, isInContainer, parseProcStat } from "../src/proc-stat.ts";
 import { firstLine } from "../src/outcome.ts";
-import { requestText, requestTarget } from "../src/http-request.ts";
+import { requestTarget } from "../src/http-request.ts";
 import { http, podOf } from "./environment.ts";
 
 // kubelet: TestResolveContainerPort
@@ -166,7 +166,7 @@ describe("an HTTP request", () => {
 
   const text = (httpHeaders: { name: string; value: string }[], host = "10.0.0.1"): string => {
     const request = buildHttpRequest({ port: 80, httpHeaders }, host, 80);
-    return typeof request === "string" ? request : requestText(request);
+    return typeof request === "string" ? request : request.text;
   };
   const lines = (...given: string[]): string => `${given.join("\r\n")}\r\n\r\n`;
 

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** A TCP probe: connects, and resets at once. kubelet: pkg/probe/tcp. */
-import { Socket } from "node:net";
 import { authority } from "../http-request.ts";
 import { failure, proberError, SILENT_SUCCESS, timedOut } from "../outcome.ts";
 import type { ProbeOutcome } from "../outcome.ts";
 import { afterPoll } from "./after-poll.ts";
-import { lookupHost } from "./resolve-host.ts";
+import { openPlain } from "./connection.ts";
+import type { Connection, ConnectionUser } from "./connection.ts";
 import type { HandlerRun } from "../ports.ts";
 import { isOurs, socketErrorText } from "../socket-errors.ts";
+import type { SocketError } from "../socket-errors.ts";
 
-/** One attempt. A reset leaves nothing in TIME_WAIT on either side. */
-export class TcpRun implements HandlerRun {
-  readonly #socket: Socket;
+/** One attempt. */
+export class TcpRun implements HandlerRun, ConnectionUser {
+  readonly #connection: Connection;
   readonly #host: string;
   readonly #port: number;
   #onDone: ((outcome: ProbeOutcome) => void) | undefined;
@@ -21,33 +22,33 @@ export class TcpRun implements HandlerRun {
     this.#host = host;
     this.#port = port;
     this.#onDone = onDone;
-    const socket = new Socket();
-    this.#socket = socket;
-    socket.on("error", (error) => {
-      const text = socketErrorText(error, host, port, false);
-      this.#end(isOurs(error) ? proberError("descriptors", text) : failure(text));
-    });
-    socket.connect({ host, port, lookup: lookupHost }, () => {
-      socket.resetAndDestroy();
-      this.#end(SILENT_SUCCESS);
-    });
+    this.#connection = openPlain(host, port, this);
   }
 
   expire(): void {
-    afterPoll(() => {
-      this.#end(timedOut(`dial tcp ${authority(this.#host, this.#port)}: i/o timeout`));
-      this.#socket.destroy();
-    });
+    afterPoll(() => this.#end(timedOut(`dial tcp ${authority(this.#host, this.#port)}: i/o timeout`)));
   }
 
   cancel(): void {
     this.#onDone = undefined;
-    this.#socket.destroy();
+    this.#connection.close();
+  }
+
+  onConnect(): void {
+    this.#end(SILENT_SUCCESS);
+  }
+  onData(): void {}
+  onEnd(): void {}
+
+  onError(error: SocketError): void {
+    const text = socketErrorText(error, this.#host, this.#port, false);
+    this.#end(isOurs(error) ? proberError("descriptors", text) : failure(text));
   }
 
   #end(outcome: ProbeOutcome): void {
     const onDone = this.#onDone;
     this.#onDone = undefined;
+    this.#connection.close();
     onDone?.(outcome);
   }
 }
