@@ -85,6 +85,11 @@ export interface LogFiles {
   remove(path: string): Promise<void>;
   /** Removes a tree; missing is fine. */
   removeTree(path: string): Promise<void>;
+  /**
+   * Calls `onChange` when the file is written to, moved or removed, until it is disposed; perhaps more often than that. Undefined when it cannot be watched.
+   * Optional: without it, idle logs are looked at again and again.
+   */
+  watch?(path: string, onChange: () => void): Disposable | undefined;
   /** Writes `path.gz` with the mode of `path`, by way of `path.tmp`, then removes `path`. */
   compress(path: string, signal: AbortSignal): Promise<void>;
 }

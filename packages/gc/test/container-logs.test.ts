@@ -202,6 +202,88 @@ describe("log rotation", () => {
     expect(world.logs.looks - before).toBe(6);
   });
 
+  it("a quiet container costs a look a minute; its first write is seen at once", async () => {
+    await using world = new World({ targetsAnnounced: true });
+    world.logs.watching = "yes";
+    const target = world.target("a");
+    world.write(target, 5);
+    await world.manager.start();
+    await world.clock.advance(30_000);
+    expect(world.manager.snapshot()).toMatchObject({ logs: 1, quiet: 1 });
+    const before = world.logs.looks;
+    await world.clock.advance(600_000);
+    expect(world.logs.looks - before).toBeLessThanOrEqual(10);
+    // Out of the blue.
+    await world.writeFor(target, 50e6, 5000);
+    expect(world.largest).toBeLessThan(2.5 * 10 * MEBIBYTE);
+    await world.clock.advance(60_000);
+    expect(world.manager.snapshot()).toMatchObject({ quiet: 1 });
+  });
+
+  it("a container that was announced is met within 250 ms, however many are", async () => {
+    let lists = 0;
+    await using world = new World({
+      targetsAnnounced: true,
+      targets: () => {
+        lists += 1;
+        return Promise.resolve(world.targets);
+      },
+    });
+    await world.manager.start();
+    await world.clock.advance(10_000);
+    const target = world.target("fast");
+    world.write(target, 0);
+    lists = 0;
+    for (let event = 0; event < 100; event++) world.manager.targetsChanged();
+    await world.writeFor(target, 50e6, 3000);
+    expect(world.largest).toBeLessThan(3.5 * 10 * MEBIBYTE);
+    expect(lists).toBe(1);
+  });
+
+  it("one whose writes nobody tells of is looked at as any other", async () => {
+    await using world = new World();
+    world.logs.watching = "silent";
+    const target = world.target("a");
+    world.write(target, 5);
+    await world.manager.start();
+    await world.clock.advance(40_000);
+    expect(world.manager.snapshot().quiet).toBe(1);
+    world.write(target, 6);
+    await world.clock.advance(120_000);
+    expect(world.manager.snapshot().quiet).toBe(0);
+    expect(world.logs.watched()).toEqual([]);
+    const before = world.logs.looks;
+    await world.clock.advance(60_000);
+    expect(world.logs.looks - before).toBe(6);
+  });
+
+  it("a write between the look and the watch is seen; what ended and what is stopped is watched no more", async () => {
+    await using world = new World();
+    world.logs.watching = "yes";
+    const target = world.target("a");
+    world.write(target, 5);
+    const { watch } = world.logs;
+    let writes = 0;
+    world.logs.watch = (path, onChange) => {
+      // Before the watch begins.
+      if (writes++ === 0) world.logs.write(path, 20e6);
+      return watch.call(world.logs, path, onChange);
+    };
+    await world.manager.start();
+    await world.clock.advance(25_000);
+    expect(world.reopened).toEqual([target.containerId]);
+    await world.clock.advance(40_000);
+    expect(world.logs.watched()).toHaveLength(1);
+    world.targets = [];
+    await world.clock.advance(60_000);
+    expect(world.logs.watched()).toEqual([]);
+    world.targets = [target];
+    await world.clock.advance(60_000);
+    expect(world.logs.watched()).toHaveLength(1);
+    await world.manager.stop();
+    expect(world.logs.watched()).toEqual([]);
+  });
+
   it("a writer of 50 MB/s is caught within its first second, and then at 2.5 times the size", async () => {
     await using world = new World({
       filesystem: () => Promise.resolve({ capacityBytes: 1e12, availableBytes: world.free }),

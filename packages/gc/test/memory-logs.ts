@@ -9,9 +9,30 @@ export class MemoryLogs implements LogFiles {
   readonly broken = new Set<string>();
   /** How often a size was asked for. */
   looks = 0;
+  /** Whether files can be watched, and whether who watches is told. */
+  watching: "yes" | "no" | "silent" = "no";
+  readonly #watchers = new Map<string, Set<() => void>>();
 
   write(path: string, bytes: number): void {
     this.#files.set(path, bytes);
+    if (this.watching === "yes") for (const onChange of this.#watchers.get(path) ?? []) onChange();
+  }
+
+  /** Paths that are watched. */
+  watched(): string[] {
+    return [...this.#watchers.keys()];
+  }
+
+  watch(path: string, onChange: () => void): Disposable | undefined {
+    if (this.watching === "no") return undefined;
+    const own = this.#watchers.get(path) ?? new Set();
+    this.#watchers.set(path, own.add(onChange));
+    return {
+      [Symbol.dispose]: () => {
+        own.delete(onChange);
+        if (own.size === 0) this.#watchers.delete(path);
+      },
+    };
   }
 
   paths(): string[] {

@@ -1,6 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { chmod, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import {
+  appendFile,
+  chmod,
+  mkdir,
+  mkdtemp,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
@@ -49,6 +60,24 @@ describe("log files on a disk", () => {
     await files.removeTree(`${root}/pod`);
     expect(await files.folders(root)).toEqual([]);
     expect(await readFile("/etc/passwd", "utf8")).not.toBe("");
+  });
+
+  it("tells of writes to a file until it is told to stop, and has no watch for one that is missing", async () => {
+    const files = nodeLogFiles([root]);
+    const path = `${root}/0.log`;
+    await writeFile(path, "a");
+    let told = Promise.withResolvers<void>();
+    const watch = files.watch?.(path, () => told.resolve());
+    await appendFile(path, "b");
+    await told.promise;
+    told = Promise.withResolvers();
+    await rename(path, `${root}/1.log`);
+    await told.promise;
+    watch?.[Symbol.dispose]();
+    watch?.[Symbol.dispose]();
+    expect(watch).toBeDefined();
+    expect(files.watch?.(path, () => {})).toBeUndefined();
+    expect(() => files.watch?.("/etc/passwd", () => {})).toThrow(/not under a log folder/);
   });
 
   it("touches nothing outside its roots", async () => {

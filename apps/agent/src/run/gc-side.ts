@@ -18,6 +18,7 @@ import type { GcPods, LogFiles, LogTarget, ReadBlob, ReadFilesystem } from "@hol
 import type { ImageUse, PodFiles } from "@holdfast/pod";
 import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
 import type { AgentConfig } from "../config/agent-config.ts";
+import { LogAnnouncer } from "./log-announcer.ts";
 import type { StateFolder } from "./state-folder.ts";
 
 /** What all are made from. */
@@ -67,14 +68,16 @@ export function makeGcSide(options: GcSideOptions): GcSide {
     },
     podLogsDir: config.podLogsDir,
     monitorIntervalMs: config.containerLogMonitorIntervalMs,
+    targetsAnnounced: true,
     maxWorkers: config.containerLogMaxWorkers,
     publish: bus,
     logger: logger.child({ component: "container-logs" }),
     metrics,
   });
   const containerGc = makeContainerGc(options);
+  const components = [logs, new LogAnnouncer({ bus, logs }), containerGc];
   if (config.imageGCScope === "none")
-    return { components: [logs, containerGc], images: undefined, imageGc: undefined, containerGc, logs };
+    return { components, images: undefined, imageGc: undefined, containerGc, logs };
   const images = new ImageGcManager({
     runtime,
     clock,
@@ -95,7 +98,7 @@ export function makeGcSide(options: GcSideOptions): GcSide {
     metrics,
   });
   return {
-    components: [images, logs, containerGc],
+    components: [images, ...components],
     imageGc: images,
     containerGc,
     logs,

@@ -8,9 +8,6 @@ export interface LookLimits {
   readonly slowestMs: number;
 }
 
-/** A log that was only just met may be any: the second look tells. */
-const SECOND_LOOK_MS = 1000;
-
 /** Bytes per millisecond between two looks; undefined when there was no look before. One that is smaller than before was rotated or cut: all of it is new. */
 export function growthRate(
   bytes: number,
@@ -29,6 +26,7 @@ export function computeNextLookMs(
   { fastestMs, slowestMs }: LookLimits,
 ): number {
   if (bytesPerMs === 0) return slowestMs;
-  const wait = bytesPerMs === undefined ? SECOND_LOOK_MS : (maxSizeBytes - bytes) / bytesPerMs;
+  // A log that was only just met may grow at any speed: the second look tells.
+  const wait = bytesPerMs === undefined ? fastestMs : (maxSizeBytes - bytes) / bytesPerMs;
   return Math.min(Math.max(wait, fastestMs), slowestMs);
 }

@@ -3,9 +3,10 @@
 /**
  * Rotation of the logs of running containers, and retention of those of dead ones. kubelet: pkg/kubelet/logs/container_log_manager.go.
  *
- *   targets (every 10 s) ─> looks ─> rotate: old files go, rename, reopen ─> compress, apart
- *                            ▲  each log when it should have reached its size, at least every 10 s;
- *   free space (every 1 s) ──┘  all at once when free space falls by more than a log's size
+ *   targets (every 10 s, ─> looks ─> rotate: old files go, rename, reopen ─> compress, apart
+ *      or as announced)      ▲▲  each log when it should have reached its size, at least every 10 s;
+ *   free space (every 1 s) ──┘│  all at once when free space falls by more than a log's size;
+ *   a write to a quiet log ───┘  one that nobody wrote to for two looks at once when somebody does, and else every minute
  *
  * Owns: how fast each log grows. Invariants: one rotation of a log at a time; one that hangs does not keep the others waiting for longer than 10 s; files of
  * pods that nothing proves ours are not touched. Lost on a crash: nothing that a look does not bring back.
@@ -24,7 +25,6 @@ import type { Counter, Metrics } from "@holdfast/core/metrics";
 import { LogRotationFailed } from "../events.ts";
 import { PeriodicLoop } from "../periodic-loop.ts";
 import type { ContainerLogRuntime, LogFiles, ReadFilesystem } from "../ports.ts";
-import { computeNextLookMs, growthRate } from "./compute-next-look.ts";
 import { LogCompressor } from "./log-compressor.ts";
 import { resolveLogRetentionPolicy, resolveLogRotationPolicy } from "./log-policy.ts";
 import type { LogRetentionPolicy, LogRotationPolicy } from "./log-policy.ts";
@@ -32,7 +32,8 @@ import { planAllRetention, pruneLogs } from "./log-pruner.ts";
 import type { FolderRetention, LogPrunerDeps } from "./log-pruner.ts";
 import { reopenLog, rotateLog, subjectOf } from "./log-rotator.ts";
 import type { LogRotatorDeps } from "./log-rotator.ts";
-import type { ListLogTargets, LogTarget } from "./log-targets.ts";
+import type { ListLogTargets } from "./log-targets.ts";
+import { WatchedLog } from "./watched-log.ts";
 
 /** How a {@link ContainerLogManager} is made. Milliseconds. */
 export interface ContainerLogManagerOptions {
@@ -49,8 +50,10 @@ export interface ContainerLogManagerOptions {
   readonly podLogsDir?: string;
   /** Free space of the file system with the logs: a fast writer is noticed within a second. Without it, within the interval. */
   readonly filesystem?: ReadFilesystem;
-  /** The longest time between two looks. At least 3000, default 10 000. kubelet: containerLogMonitorInterval. */
+  /** The longest time between two looks at a log that is written to. At least 3000, default 10 000. kubelet: containerLogMonitorInterval. */
   readonly monitorIntervalMs?: number;
+  /** Whether {@link ContainerLogManager.targetsChanged} is called when containers start: then they are listed each minute only. Default false. */
+  readonly targetsAnnounced?: boolean;
   /** Rotations under way at once. Default 1. kubelet: containerLogMaxWorkers. */
   readonly maxWorkers?: number;
   /** Between two passes of retention. Default 300 000. */
@@ -60,20 +63,11 @@ export interface ContainerLogManagerOptions {
   readonly metrics?: Metrics;
 }
 
-interface Watched {
-  target: LogTarget;
-  bytes: number | undefined;
-  /** Undefined until a second look. */
-  bytesPerMs: number | undefined;
-  lookedAt: number;
-  nextLookAt: number;
-  rotating: boolean;
-  problem: string | undefined;
-}
-
 const DEFAULT_INTERVAL_MS = 10_000;
 const MIN_INTERVAL_MS = 3000;
 const FASTEST_LOOK_MS = 250;
+/** Between two looks at a quiet log, and two lists of containers whose starts are announced: nothing should be found. */
+const SAFETY_MS = 60_000;
 const FREE_SPACE_MS = 1000;
 /** A timer may fire a little before its time. */
 const EARLY_MS = 5;
@@ -87,6 +81,7 @@ export class ContainerLogManager implements Component {
   readonly #options: ContainerLogManagerOptions;
   readonly #rotation: LogRotationPolicy;
   readonly #intervalMs: number;
+  readonly #listMs: number;
   readonly #logger: Logger;
   readonly #publish: Publisher;
   readonly #limiter: Limiter;
@@ -96,7 +91,7 @@ export class ContainerLogManager implements Component {
   readonly #rotations: Counter;
   readonly #failures: Counter;
   readonly #pruned: Counter;
-  readonly #watched = new Map<string, Watched>();
+  readonly #watched = new Map<string, WatchedLog>();
   readonly #underWay = new Set<Promise<void>>();
   readonly #looking: PeriodicLoop;
   readonly #pruning: PeriodicLoop;
@@ -113,6 +108,8 @@ export class ContainerLogManager implements Component {
     const { clock, files, runtime, metrics = noMetrics } = options;
     this.#rotation = resolveLogRotationPolicy(options.rotation);
     this.#intervalMs = Math.max(options.monitorIntervalMs ?? DEFAULT_INTERVAL_MS, MIN_INTERVAL_MS);
+    this.#listMs =
+      options.targetsAnnounced === true ? Math.max(SAFETY_MS, this.#intervalMs) : this.#intervalMs;
     this.#logger = options.logger ?? silentLogger;
     this.#publish = options.publish ?? nullPublisher;
     const limit = options.maxWorkers ?? 1;
@@ -169,6 +166,7 @@ export class ContainerLogManager implements Component {
     } catch (error) {
       this.#logger.warn("a rotation was left behind", { err: errorText(error) });
     }
+    for (const watched of this.#watched.values()) watched[Symbol.dispose]();
     this.#watched.clear();
     this.#listAt = -Infinity;
   }
@@ -183,6 +181,14 @@ export class ContainerLogManager implements Component {
       problem === undefined ? [] : [`${target.pod}/${target.container}: ${problem}`],
     );
     return { failures: [this.#looking.problem ?? [], this.#pruning.problem ?? [], logs].flat() };
+  }
+
+  /** A container was started, or has gone: they are listed within 250 ms. */
+  targetsChanged(): void {
+    const listAt = this.#options.clock.monotonic() - this.#listMs + FASTEST_LOOK_MS;
+    if (this.#listAt <= listAt) return;
+    this.#listAt = listAt;
+    this.#looking.nudge();
   }
 
   /** Lists, looks at every log at once, and waits for the rotations that come of it. kubelet: rotateLogs. */
@@ -206,10 +212,20 @@ export class ContainerLogManager implements Component {
     return bytes;
   }
 
-  /** Logs that are watched, with their sizes; what waits. */
-  snapshot(): { readonly logs: number; readonly rotating: number; readonly compressing: number } {
-    const rotating = [...this.#watched.values()].filter((one) => one.rotating).length;
-    return { logs: this.#watched.size, rotating, compressing: this.#compressor.waiting };
+  /** How many logs there are, how many of them are quiet or being rotated, and what waits. */
+  snapshot(): {
+    readonly logs: number;
+    readonly quiet: number;
+    readonly rotating: number;
+    readonly compressing: number;
+  } {
+    const all = [...this.#watched.values()];
+    return {
+      logs: all.length,
+      quiet: all.filter(({ quiet }) => quiet !== undefined).length,
+      rotating: all.filter((one) => one.rotating).length,
+      compressing: this.#compressor.waiting,
+    };
   }
 
   async #round(signal: AbortSignal): Promise<void> {
@@ -218,7 +234,7 @@ export class ContainerLogManager implements Component {
     const sinceMs = now - this.#freeAt;
     const fell = await this.#spaceFell(signal);
     // One that was only just started is in no list yet.
-    if (fell || now - this.#listAt >= this.#intervalMs) await this.#list(signal);
+    if (fell || now - this.#listAt >= this.#listMs) await this.#list(signal);
     const all = [...this.#watched.values()];
     if (!fell) {
       await this.#look(
@@ -236,10 +252,10 @@ export class ContainerLogManager implements Component {
   #pauseMs(): number {
     const now = this.#options.clock.monotonic();
     const freeAt = this.#options.filesystem === undefined ? Infinity : this.#freeAt + FREE_SPACE_MS;
-    let next = Math.min(this.#listAt + this.#intervalMs, freeAt);
+    let next = Math.min(this.#listAt + this.#listMs, freeAt);
     for (const { nextLookAt, rotating } of this.#watched.values())
       if (!rotating) next = Math.min(next, nextLookAt);
-    return Math.min(Math.max(next - now, FASTEST_LOOK_MS), this.#intervalMs);
+    return Math.min(Math.max(next - now, FASTEST_LOOK_MS), this.#listMs);
   }
 
   async #list(signal: AbortSignal): Promise<void> {
@@ -252,19 +268,14 @@ export class ContainerLogManager implements Component {
       if (!target.running) continue;
       running.add(target.containerId);
       const known = this.#watched.get(target.containerId);
-      if (known !== undefined) known.target = target;
-      else
-        this.#watched.set(target.containerId, {
-          target,
-          bytes: undefined,
-          bytesPerMs: undefined,
-          lookedAt: now,
-          nextLookAt: now,
-          rotating: false,
-          problem: undefined,
-        });
+      if (known === undefined) this.#watched.set(target.containerId, new WatchedLog(target, now));
+      else known.target = target;
     }
-    for (const id of this.#watched.keys()) if (!running.has(id)) this.#watched.delete(id);
+    for (const [id, watched] of this.#watched) {
+      if (running.has(id)) continue;
+      watched[Symbol.dispose]();
+      this.#watched.delete(id);
+    }
   }
 
   /** Whether something took more than a log may hold since the last time. */
@@ -287,8 +298,8 @@ export class ContainerLogManager implements Component {
   }
 
   /** Looks at logs, and begins to rotate those that are due. Returns whether some were. */
-  async #look(due: readonly Watched[], signal: AbortSignal, sinceMs: number = Infinity): Promise<boolean> {
-    const { files } = this.#options;
+  async #look(due: readonly WatchedLog[], signal: AbortSignal, sinceMs: number = Infinity): Promise<boolean> {
+    const { clock, files } = this.#options;
     let found = false;
     for (const watched of due) {
       signal.throwIfAborted();
@@ -296,36 +307,54 @@ export class ContainerLogManager implements Component {
         found = true;
         continue;
       }
-      const { folder, log } = watched.target;
-      const bytes = await files.size(`${folder}/${log}`).catch(() => undefined);
-      this.#reckon(watched, bytes ?? 0, sinceMs);
-      if (bytes !== undefined && bytes < this.#rotation.maxSizeBytes) continue;
+      const bytes = await files.size(watched.path).catch(() => undefined);
+      const now = clock.monotonic();
+      watched.reckon(bytes ?? 0, now, sinceMs);
+      this.#schedule(watched, bytes ?? 0);
+      if (bytes !== undefined && bytes < this.#rotation.maxSizeBytes) {
+        if (watched.isIdle) await this.#waitForWrite(watched, bytes);
+        continue;
+      }
       found ||= bytes !== undefined;
       this.#rotate(watched, bytes === undefined, signal);
     }
     return found;
   }
 
-  #reckon(watched: Watched, bytes: number, sinceMs: number): void {
-    const now = this.#options.clock.monotonic();
-    const isNew = watched.bytes === undefined;
-    // Of one that is met while the disk fills up, all is taken to be new.
-    const previous = isNew && sinceMs < Infinity ? 0 : watched.bytes;
-    const elapsedMs = Math.min(isNew ? Infinity : now - watched.lookedAt, sinceMs);
-    watched.bytesPerMs = growthRate(bytes, previous, elapsedMs) ?? watched.bytesPerMs;
-    this.#schedule(watched, bytes, now);
+  #schedule(watched: WatchedLog, bytes: number): void {
+    const limits = { fastestMs: FASTEST_LOOK_MS, slowestMs: this.#intervalMs };
+    watched.schedule(bytes, this.#options.clock.monotonic(), this.#rotation.maxSizeBytes, limits);
   }
 
-  #schedule(watched: Watched, bytes: number, now: number): void {
-    const limits = { fastestMs: FASTEST_LOOK_MS, slowestMs: this.#intervalMs };
-    const wait = computeNextLookMs(bytes, watched.bytesPerMs, this.#rotation.maxSizeBytes, limits);
-    watched.nextLookAt = now + wait;
-    watched.bytes = bytes;
-    watched.lookedAt = now;
+  /** Nobody writes to it: instead of looking again and again, the next write is waited for. */
+  async #waitForWrite(watched: WatchedLog, bytes: number): Promise<void> {
+    const { clock, files } = this.#options;
+    if (!watched.tells) return;
+    if (watched.quiet === undefined) {
+      const watch = files.watch?.(watched.path, () => this.#disturbed(watched));
+      if (watch === undefined) return;
+      watched.quiet = watch;
+      // Between the look and the watch somebody may have written.
+      const now = await files.size(watched.path).catch(() => undefined);
+      if (watched.quiet !== watch) return;
+      if (now !== bytes) {
+        watched.disturb(clock.monotonic());
+        return;
+      }
+    }
+    watched.nextLookAt = clock.monotonic() + SAFETY_MS;
+  }
+
+  /** Also when its container has ended: then the list does not have it any more. */
+  #disturbed(watched: WatchedLog): void {
+    if (watched.quiet === undefined) return;
+    watched.disturb(this.#options.clock.monotonic());
+    this.#listAt = -Infinity;
+    this.#looking.nudge();
   }
 
   /** Not waited for: other logs are looked at meanwhile. */
-  #rotate(watched: Watched, missing: boolean, signal: AbortSignal): void {
+  #rotate(watched: WatchedLog, missing: boolean, signal: AbortSignal): void {
     watched.rotating = true;
     const work = this.#limiter
       .run(() => this.#rotateNow(watched, missing, signal), { signal })
@@ -339,7 +368,7 @@ export class ContainerLogManager implements Component {
     this.#underWay.add(work);
   }
 
-  async #rotateNow(watched: Watched, missing: boolean, signal: AbortSignal): Promise<void> {
+  async #rotateNow(watched: WatchedLog, missing: boolean, signal: AbortSignal): Promise<void> {
     const { target } = watched;
     const { clock, files } = this.#options;
     try {
@@ -348,8 +377,8 @@ export class ContainerLogManager implements Component {
       if (await rotateLog(this.#rotator, target, signal)) {
         this.#rotations.inc();
         // How fast it grows is known: it is looked at when it will be full again.
-        const bytes = (await files.size(`${target.folder}/${target.log}`)) ?? 0;
-        this.#schedule(watched, bytes, clock.monotonic());
+        const bytes = (await files.size(watched.path)) ?? 0;
+        this.#schedule(watched, bytes);
       }
       watched.problem = undefined;
     } catch (error) {
@@ -360,9 +389,8 @@ export class ContainerLogManager implements Component {
     }
   }
 
-  #failed(watched: Watched, problem: string): void {
-    const { target } = watched;
-    const path = `${target.folder}/${target.log}`;
+  #failed(watched: WatchedLog, problem: string): void {
+    const { path, target } = watched;
     this.#failures.inc({ step: "rotate" });
     watched.nextLookAt = this.#options.clock.monotonic() + this.#intervalMs;
     if (watched.problem === undefined) {

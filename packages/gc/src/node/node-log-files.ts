@@ -6,7 +6,7 @@
  * Invariants: no path outside the given roots is touched; no link is followed as the last part of a path. Lost on a crash: at most a `.tmp` file beside a log
  * that was being compressed.
  */
-import { constants } from "node:fs";
+import { constants, watch } from "node:fs";
 import type { Dirent, Stats } from "node:fs";
 import { lstat, open, readdir, rename, rm, unlink } from "node:fs/promises";
 import { normalize } from "node:path";
@@ -61,6 +61,17 @@ class NodeLogFiles implements LogFiles {
 
   async removeTree(path: string): Promise<void> {
     await rm(this.#check(path), { recursive: true, force: true });
+  }
+
+  watch(path: string, onChange: () => void): Disposable | undefined {
+    this.#check(path);
+    try {
+      const watcher = watch(path, { persistent: false }, onChange);
+      watcher.on("error", onChange);
+      return { [Symbol.dispose]: () => watcher.close() };
+    } catch {
+      return undefined; // gone, or no more watches are to be had: it is looked at as others are
+    }
   }
 
   async compress(path: string, signal: AbortSignal): Promise<void> {
