@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** What a worker does at one moment. Pure. kubelet: worker.doProbe up to the probe itself. */
-import { effectiveRestartPolicy } from "@holdfast/core/pod";
-import type { Container, Pod } from "@holdfast/core/pod-types";
 import type { ContainerRecord } from "@holdfast/core/runtime-status";
 import type { ProbeKind } from "./probe-spec.ts";
 
@@ -16,7 +14,7 @@ export interface StepFacts {
   readonly podEnded: boolean;
   /** The newest container of that name; undefined when the runtime knows none. */
   readonly record: ProbedRecord | undefined;
-  /** The restart policy would start it again after its exit code. */
+  /** Its rules or its policy would start it again after its exit code, or all of the pod starts anew. */
   readonly wouldRestart: boolean;
   /** Nothing is asked until another container comes: startup is decided, or liveness has failed. */
   readonly onHold: boolean;
@@ -58,10 +56,4 @@ export function computeStep(facts: StepFacts): Step {
   // The startup probe's own gate stands the other way round.
   if (facts.started === (kind === "startup")) return IDLE;
   return delay > 0 ? { action: "wait", ms: delay } : PROBE;
-}
-
-/** Whether the policy that holds for the container starts it again. */
-export function wouldRestart(pod: Pod, container: Container, exitCode: number): boolean {
-  const policy = effectiveRestartPolicy(pod, container);
-  return policy === "Always" || (policy === "OnFailure" && exitCode !== 0);
 }

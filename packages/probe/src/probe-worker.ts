@@ -12,7 +12,8 @@ import { isSidecar } from "@holdfast/core/pod";
 import type { Container, Pod } from "@holdfast/core/pod-types";
 import { buildProbeRequest } from "./build-probe-request.ts";
 import type { ProbeRequest } from "./build-probe-request.ts";
-import { computeStep, wouldRestart } from "./compute-step.ts";
+import { restartsAll, wouldRestart } from "./compute-restart.ts";
+import { computeStep } from "./compute-step.ts";
 import type { ProbedRecord, Step } from "./compute-step.ts";
 import { computeFirstState, computeVerdict, RAN_BEFORE_MS, UNKNOWN_STATE } from "./compute-verdict.ts";
 import type { ProbeState } from "./compute-verdict.ts";
@@ -154,15 +155,19 @@ export class ProbeWorker implements TimerEntry {
     if (record?.state === "running" && this.#startedAt === undefined) this.#noteStart(record, now);
     this.#lastLookAt = now;
     if (!this.#host.isRunning()) return;
-    this.#apply(this.#step(record, now), now, isDue, runtime?.ips[0]);
+    const comesBack =
+      record?.state !== "exited" ||
+      wouldRestart(this.pod, this.container, record.exitCode) ||
+      restartsAll(this.pod, runtime?.containers ?? []);
+    this.#apply(this.#step(record, comesBack, now), now, isDue, runtime?.ips[0]);
   }
 
-  #step(record: ProbedRecord | undefined, now: number): Step {
+  #step(record: ProbedRecord | undefined, comesBack: boolean, now: number): Step {
     return computeStep({
       kind: this.kind,
       podEnded: this.#host.podEnded(this.podUid),
       record,
-      wouldRestart: record?.state !== "exited" || wouldRestart(this.pod, this.container, record.exitCode),
+      wouldRestart: comesBack,
       onHold: this.#state.onHold,
       deleted: this.pod.metadata.deletionTimestamp !== undefined,
       started: this.#isStarted(),

@@ -3,8 +3,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { computeFirstState, computeStep, computeVerdict, UNKNOWN_STATE } from "@holdfast/probe";
+import type { Container } from "@holdfast/core/pod-types";
 import type { ProbedRecord, ProbeKind, ProbeState, StepFacts } from "@holdfast/probe";
-import { wouldRestart } from "../src/compute-step.ts";
+import { restartsAll, wouldRestart } from "../src/compute-restart.ts";
+import type { RestartRule } from "../src/compute-restart.ts";
 import { podOf } from "./environment.ts";
 
 const KINDS: readonly ProbeKind[] = ["liveness", "readiness", "startup"];
@@ -61,8 +63,7 @@ test("how long is left of a delay", () => {
   });
 });
 
-// kubelet: TestDoProbeWithContainerRestartRules (the policies; rules by exit code are not known yet),
-// TestDoProbe_TerminatedRestartableInitContainerWithRestartPolicyNever
+// kubelet: TestDoProbe_TerminatedRestartableInitContainerWithRestartPolicyNever
 test.each([
   ["Always", undefined, 0, true],
   ["Always", undefined, 1, true],
@@ -75,6 +76,45 @@ test.each([
   const pod = podOf(own === undefined ? {} : { restartPolicy: own }, { spec: { restartPolicy: policy } });
   const [container] = pod.spec.containers;
   expect(container !== undefined && wouldRestart(pod, container, code)).toBe(expected);
+});
+
+const ruled = (...restartPolicyRules: RestartRule[]): Partial<Container> =>
+  ({ restartPolicy: "Never", restartPolicyRules }) as Partial<Container>;
+const onCode = (operator: "In" | "NotIn", ...values: number[]): RestartRule => ({
+  action: "Restart",
+  exitCodes: { operator, values },
+});
+
+// kubelet: TestDoProbeWithContainerRestartRules
+test.each<[string, RestartRule[], number, boolean]>([
+  ["a listed code", [onCode("In", 42)], 42, true],
+  ["another code", [onCode("In", 42)], 1, false],
+  ["no code of the list", [onCode("NotIn", 0)], 3, true],
+  ["the code of a list that is not to be", [onCode("NotIn", 0)], 0, false],
+  ["the second rule", [onCode("In", 1), onCode("In", 2)], 2, true],
+  ["a rule without codes", [{ action: "Restart" }], 1, false],
+])("a rule goes before the policy: %s", (_name, rules, code, expected) => {
+  const pod = podOf(ruled(...rules));
+  const [container] = pod.spec.containers;
+  expect(container !== undefined && wouldRestart(pod, container, code)).toBe(expected);
+});
+
+// kubelet: TestDoProbeWithContainerRestartAllContainers
+test("the end of any container may start all anew", () => {
+  const all: RestartRule = { action: "RestartAllContainers", exitCodes: { operator: "In", values: [42] } };
+  const other = { name: "other", image: "", ...ruled(all) };
+  const pod = podOf({}, { spec: { containers: [{ name: "app", image: "" }, other] } });
+  const records = (state: ProbedRecord["state"], exitCode: number): ProbedRecord[] => [
+    record,
+    { ...record, id: "o2", name: "other", state, exitCode },
+    { ...record, id: "o1", name: "other", state: "exited", exitCode: 42 },
+  ];
+  expect(restartsAll(pod, records("exited", 42))).toBe(true);
+  expect(restartsAll(pod, records("exited", 1))).toBe(false);
+  expect(restartsAll(pod, records("running", 42))).toBe(false);
+  // All removed: the pod is Pending, and its probes wait.
+  expect(restartsAll(pod, [])).toBe(false);
+  expect(action(facts("liveness", { record: undefined }))).toBe("idle");
 });
 
 const SPEC = { successThreshold: 1, failureThreshold: 3 };
