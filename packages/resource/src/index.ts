@@ -76,3 +76,22 @@ export { resolveReservedMemory } from "./memory/reserved-memory.ts";
 export type { MemoryReservation, ReservedMemory } from "./memory/reserved-memory.ts";
 export { StaticMemoryPolicy } from "./memory/static-memory-policy.ts";
 export type { StaticMemoryPolicyOptions } from "./memory/static-memory-policy.ts";
+export { computeFit, isCriticalPod, isStaticPod } from "./admission/compute-fit.ts";
+export type { FitFailure, FitOptions, Shortage } from "./admission/compute-fit.ts";
+export { computePreemption, isPreemptable, podsToPreempt } from "./admission/compute-preemption.ts";
+export type { PreemptionPlan } from "./admission/compute-preemption.ts";
+export { matchesNode, untoleratedTaint } from "./admission/node-affinity.ts";
+export { NodeAdmission, rejectionLabel } from "./admission/node-admission.ts";
+export type { AdmitHandler, NodeAdmissionOptions } from "./admission/node-admission.ts";
+export { nodeAllocatable, totalReservation } from "./admission/node-allocatable.ts";
+export type { NodeReservations, Quantities } from "./admission/node-allocatable.ts";
+export { amountOf, isExtendedResource, podRequests, sumOfRequests } from "./admission/pod-requests.ts";
+export type { ResourceAmounts } from "./admission/pod-requests.ts";
+export type {
+  NodeInfo,
+  NodeSelectorRequirement,
+  NodeSelectorTerm,
+  SchedulingSpec,
+  Taint,
+  Toleration,
+} from "./admission/scheduling-spec.ts";

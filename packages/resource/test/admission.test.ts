@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Pod } from "@holdfast/core/pod-types";
+import { describe, expect, it } from "vitest";
+import {
+  amountOf,
+  computeFit,
+  computePreemption,
+  isExtendedResource,
+  isPreemptable,
+  nodeAllocatable,
+  podRequests,
+  podsToPreempt,
+  totalReservation,
+} from "@holdfast/resource";
+import type { FitFailure, NodeInfo, NodeSelectorTerm, SchedulingSpec } from "@holdfast/resource";
+import { container, podOf, sidecar } from "./fixtures/pods.ts";
+
+const MIB = 2 ** 20;
+const amounts = (of: Readonly<Record<string, string | number>>): ReadonlyMap<string, number> =>
+  new Map(Object.entries(of).map(([name, quantity]) => [name, amountOf(name, quantity)]));
+const nodeWith = (
+  of: Readonly<Record<string, string | number>>,
+  extra: Partial<NodeInfo> = {},
+): NodeInfo => ({
+  name: "machine1",
+  labels: { zone: "a", cores: "8" },
+  allocatable: amounts({ pods: 32, ...of }),
+  ...extra,
+});
+const NODE = nodeWith({ cpu: "10m", memory: 20 });
+const asking = (resources: Readonly<Record<string, string | number>>, spec: object = {}, uid = "p"): Pod =>
+  podOf(uid, [container("c", resources)], spec);
+const withSpec = (spec: SchedulingSpec & { nodeName?: string }): Pod =>
+  podOf("p", [container("c")], spec as object);
+const onPort = (hostPort: number, extra = {}, uid = "p"): Pod =>
+  podOf(uid, [container("c", undefined, { ports: [{ containerPort: 80, hostPort, ...extra }] })]);
+const isStatic = (pod: Pod): Pod => ({
+  ...pod,
+  metadata: { ...pod.metadata, annotations: { "kubernetes.io/config.source": "file" } },
+});
+const reasons = (failures: readonly FitFailure[]): string[] => failures.map(({ reason }) => reason);
+
+describe("computeFit", () => {
+  // kubelet: TestGeneralPredicates
+  it.each<[string, Pod, readonly Pod[], readonly string[]]>([
+    ["a pod that asks for nothing fits", asking({}), [asking({ cpu: "9m", memory: 19 }, {}, "o")], []],
+    [
+      "cpu and memory that are taken",
+      asking({ cpu: "8m", memory: 10 }),
+      [asking({ cpu: "5m", memory: 19 }, {}, "o")],
+      ["OutOfcpu", "OutOfmemory"],
+    ],
+    ["just enough", asking({ cpu: "5m", memory: 1 }), [asking({ cpu: "5m", memory: 19 }, {}, "o")], []],
+    ["another node's name", withSpec({ nodeName: "machine2" }), [], ["NodeName"]],
+    ["this node's name", withSpec({ nodeName: "machine1" }), [], []],
+    ["a port that is taken", onPort(123), [onPort(123, {}, "o")], ["NodePorts"]],
+    ["the port of another protocol", onPort(123, { protocol: "UDP" }), [onPort(123, {}, "o")], []],
+    [
+      "the port of another address",
+      onPort(123, { hostIP: "10.0.0.1" }),
+      [onPort(123, { hostIP: "10.0.0.2" }, "o")],
+      [],
+    ],
+    [
+      "the port of all addresses",
+      onPort(123, { hostIP: "::" }),
+      [onPort(123, { hostIP: "10.0.0.2" }, "o")],
+      ["NodePorts"],
+    ],
+    [
+      "all of it",
+      { ...asking({ cpu: 1 }, { nodeSelector: { zone: "b" }, nodeName: "x" }) },
+      [],
+      ["OutOfcpu", "NodeAffinity", "NodeName"],
+    ],
+  ])("%s", (_name, pod, others, expected) => {
+    expect(reasons(computeFit(pod, NODE, others))).toEqual(expected);
+  });
+
+  it("says what is missing, in the kubelet's words", () => {
+    const [first] = computeFit(asking({ cpu: "8m" }), NODE, [asking({ cpu: "5m" }, {}, "o")]);
+    expect(first?.message).toBe("Node didn't have enough resource: cpu, requested: 8, used: 5, capacity: 10");
+    expect(first?.shortage).toEqual({ resource: "cpu", requested: 8, used: 5, capacity: 10 });
+    expect(computeFit(onPort(1), NODE, [onPort(1, {}, "o")])[0]?.message).toBe(
+      "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports",
+    );
+    expect(reasons(computeFit(asking({}), undefined, []))).toEqual(["InvalidNodeInfo"]);
+  });
+
+  it("counts pods first, then ephemeral storage, then everything else", () => {
+    const node = nodeWith({
+      pods: 1,
+      "ephemeral-storage": "1Gi",
+      "hugepages-2Mi": "2Mi",
+      "example.com/x": 1,
+    });
+    const pod = asking({ "example.com/x": 2, "hugepages-2Mi": "4Mi", "ephemeral-storage": "2Gi" });
+    expect(reasons(computeFit(pod, node, [asking({}, {}, "o")]))).toEqual([
+      "OutOfpods",
+      "OutOfephemeral-storage",
+      "OutOfexample.com/x",
+      "OutOfhugepages-2Mi",
+    ]);
+  });
+
+  // kubelet: TestRemoveMissingExtendedResources
+  it("minds extended resources only where the node lists them, be it as none", () => {
+    const pod = asking({ "example.com/x": 1 });
+    expect(computeFit(pod, NODE, [])).toEqual([]);
+    expect(computeFit(pod, nodeWith({ "example.com/x": 1 }), [])).toEqual([]);
+    expect(reasons(computeFit(pod, nodeWith({ "example.com/x": 0 }), []))).toEqual(["OutOfexample.com/x"]);
+    const init = podOf("p", [container("c")], { initContainers: [sidecar("s", { "example.com/x": 1 })] });
+    expect(reasons(computeFit(init, nodeWith({ "example.com/x": 0 }), []))).toEqual(["OutOfexample.com/x"]);
+    expect(
+      ["example.com/x", "cpu", "hugepages-2Mi", "kubernetes.io/x", "a.kubernetes.io/x", "requests.x/y"].map(
+        isExtendedResource,
+      ),
+    ).toEqual([true, false, false, false, false, false]);
+  });
+
+  // kubelet: TestGeneralPredicates: taints
+  it.each([
+    ["NoSchedule", false, []],
+    ["PreferNoSchedule", false, []],
+    ["NoExecute", false, ["TaintToleration"]],
+    ["NoExecute", true, []],
+  ])("with a taint %s (static: %s)", (effect, fromFile, expected) => {
+    const node = { ...NODE, taints: [{ key: "foo", value: "bar", effect }] };
+    const pod = asking({});
+    expect(reasons(computeFit(fromFile ? isStatic(pod) : pod, node, []))).toEqual(expected);
+  });
+
+  it.each([
+    [{ key: "foo", operator: "Exists" }, true],
+    [{ operator: "Exists" }, true],
+    [{ key: "foo", value: "bar" }, true],
+    [{ key: "foo", value: "bar", effect: "NoExecute" }, true],
+    [{ key: "foo", value: "other" }, false],
+    [{ key: "foo", value: "bar", effect: "NoSchedule" }, false],
+    [{ value: "bar" }, false],
+  ])("with the toleration %j", (toleration, tolerated) => {
+    const node = { ...NODE, taints: [{ key: "foo", value: "bar", effect: "NoExecute" }] };
+    expect(computeFit(asking({}, { tolerations: [toleration] }), node, []).length === 0).toBe(tolerated);
+  });
+
+  // kubelet: TestRejectPodAdmissionBasedOnOSSelector, TestRejectPodAdmissionBasedOnOSField, TestPodAdmissionBasedOnSupplementalGroupsPolicy
+  it("minds the system that a pod is for", () => {
+    const labelled = (os: string): Pod => {
+      const pod = asking({});
+      return { ...pod, metadata: { ...pod.metadata, labels: { "kubernetes.io/os": os } } };
+    };
+    expect(reasons(computeFit(labelled("windows"), NODE, []))).toEqual([
+      "PodOSSelectorNodeLabelDoesNotMatch",
+    ]);
+    expect(computeFit(labelled("linux"), { ...NODE, labels: { "kubernetes.io/os": "other" } }, [])).toEqual(
+      [],
+    );
+    expect(reasons(computeFit(withSpec({ os: { name: "windows" } }), NODE, []))).toEqual([
+      "PodOSNotSupported",
+    ]);
+    expect(computeFit(withSpec({ os: { name: "linux" } }), NODE, [])).toEqual([]);
+    const strict = withSpec({ securityContext: { supplementalGroupsPolicy: "Strict" } });
+    expect(reasons(computeFit(strict, NODE, []))).toEqual(["SupplementalGroupsPolicyNotSupported"]);
+    expect(computeFit(strict, { ...NODE, supplementalGroupsPolicy: true }, [])).toEqual([]);
+  });
+
+  const required = (...nodeSelectorTerms: NodeSelectorTerm[]): SchedulingSpec => ({
+    affinity: { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms } } },
+  });
+  const label = (key: string, operator: string, ...values: string[]): NodeSelectorTerm => ({
+    matchExpressions: [{ key, operator: operator as "In", values }],
+  });
+  it.each<[string, SchedulingSpec, boolean]>([
+    ["a selector", { nodeSelector: { zone: "a" } }, true],
+    ["another selector", { nodeSelector: { zone: "a", disk: "ssd" } }, false],
+    ["In", required(label("zone", "In", "b", "a")), true],
+    ["NotIn", required(label("zone", "NotIn", "a")), false],
+    ["NotIn of what is not there", required(label("disk", "NotIn", "a")), true],
+    ["Exists", required(label("zone", "Exists")), true],
+    ["DoesNotExist", required(label("zone", "DoesNotExist")), false],
+    ["Gt", required(label("cores", "Gt", "7")), true],
+    ["Lt", required(label("cores", "Lt", "8")), false],
+    ["Gt of no number", required(label("zone", "Gt", "1")), false],
+    ["an unknown operator", required(label("zone", "Like", "a")), false],
+    ["one of two terms", required(label("zone", "In", "b"), label("zone", "In", "a")), true],
+    ["no terms", required(), false],
+    ["an empty term", required({}), false],
+    [
+      "the node's name",
+      required({ matchFields: [{ key: "metadata.name", operator: "In", values: ["machine1"] }] }),
+      true,
+    ],
+    ["nothing required", { affinity: {} }, true],
+    ["a label named as a method", { nodeSelector: { toString: "x" } }, false],
+  ])("compares the node with %s", (_name, spec, matches) => {
+    expect(reasons(computeFit(withSpec(spec), NODE, []))).toEqual(matches ? [] : ["NodeAffinity"]);
+    expect(computeFit(isStatic(withSpec(spec)), NODE, [], { staticPodsAnywhere: true })).toEqual([]);
+  });
+});
+
+describe("podRequests", () => {
+  it("sums what runs, compares init steps, adds overhead, and takes limits for requests", () => {
+    const initContainers = [
+      container("i", { cpu: 5 }),
+      sidecar("s", { cpu: 1, memory: 1 }),
+      container("j", { cpu: 3 }),
+    ];
+    const limited = { name: "b", image: "x", resources: { limits: { cpu: "1500m" } } };
+    const pod = podOf("p", [container("a", { cpu: 1 }), limited], {
+      initContainers,
+      overhead: { cpu: "100m" },
+    });
+    expect(Object.fromEntries(podRequests(pod))).toEqual({ cpu: 5100, memory: 1, pods: 1 });
+  });
+});
+
+describe("preemption", () => {
+  const of = (uid: string, cpu: number, memory: number, limited: boolean, priority?: number): Pod => {
+    const quantities = { cpu: `${cpu}m`, memory: `${memory}Mi` };
+    const c = {
+      name: "c",
+      image: "x",
+      resources: { requests: quantities, ...(limited ? { limits: quantities } : {}) },
+    };
+    return podOf(uid, [cpu === 0 ? container("c") : c], priority === undefined ? {} : { priority });
+  };
+  const bestEffort = of("best-effort", 0, 0, false);
+  const burstable = of("burstable", 100, 100, false);
+  const bigBurstable = of("big-burstable", 300, 300, false);
+  const guaranteed = of("guaranteed", 100, 100, true);
+  const bigGuaranteed = of("big-guaranteed", 300, 300, true);
+  const clusterCritical = of("cluster-critical", 100, 100, true, 2_000_000_000);
+  const nodeCritical = of("node-critical", 100, 100, true, 2_000_001_000);
+  const critical = isStatic(of("critical", 100, 100, true));
+  const all = [bestEffort, burstable, bigBurstable, guaranteed, bigGuaranteed];
+  const names = (pods: readonly Pod[] | string): unknown =>
+    typeof pods === "string" ? pods : pods.map(({ metadata }) => metadata.uid).sort();
+
+  // kubelet: TestGetPodsToPreempt
+  it.each<
+    [string, Pod, readonly Pod[], Readonly<Record<string, string | number>>, readonly string[] | string]
+  >([
+    ["nothing is missing", critical, all, {}, []],
+    [
+      "there are no pods",
+      critical,
+      [],
+      { cpu: "100m" },
+      "no set of running pods found to reclaim resources: [(res: cpu, q: 100), ]",
+    ],
+    ["one is just enough", critical, [guaranteed], { cpu: "100m", memory: "100Mi" }, ["guaranteed"]],
+    [
+      "nobody has so much",
+      critical,
+      [guaranteed],
+      { cpu: "200m" },
+      "no set of running pods found to reclaim resources: [(res: cpu, q: 100), ]",
+    ],
+    [
+      "a place: best effort before burstable",
+      critical,
+      [burstable, bestEffort],
+      { pods: 1 },
+      ["best-effort"],
+    ],
+    ["a place: burstable before guaranteed", critical, [guaranteed, burstable], { pods: 1 }, ["burstable"]],
+    [
+      "the small burstable is enough",
+      critical,
+      [burstable, bigBurstable],
+      { cpu: "100m", memory: "100Mi" },
+      ["burstable"],
+    ],
+    [
+      "the small one is not",
+      critical,
+      [burstable, bigBurstable],
+      { cpu: "150m", memory: "150Mi" },
+      ["big-burstable"],
+    ],
+    ["both are needed", critical, all, { cpu: "350m", memory: "350Mi" }, ["big-burstable", "burstable"]],
+    [
+      "guaranteed only where it must be, and no burstable too many",
+      critical,
+      [burstable, bigBurstable, guaranteed, bigGuaranteed],
+      { memory: "550Mi" },
+      ["big-burstable", "big-guaranteed"],
+    ],
+    [
+      "node-critical before cluster-critical",
+      nodeCritical,
+      [clusterCritical],
+      { cpu: "100m" },
+      ["cluster-critical"],
+    ],
+    [
+      "not the other way round",
+      clusterCritical,
+      [nodeCritical],
+      { cpu: "100m" },
+      "no set of running pods found to reclaim resources: [(res: cpu, q: 100), ]",
+    ],
+  ])("%s", (_name, preemptor, running, missing, victims) => {
+    expect(names(podsToPreempt(preemptor, running, amounts(missing)))).toEqual(victims);
+  });
+
+  // kubelet: TestSmallerResourceRequest: equal distances
+  it("decides by memory, then cpu, between equals", () => {
+    const [small, large] = [of("small", 200, 100, false), of("large", 100, 200, false)];
+    expect(names(podsToPreempt(critical, [large, small], new Map([["pods", 1]])))).toEqual(["small"]);
+    expect(names(podsToPreempt(critical, [small, large], new Map([["pods", 1]])))).toEqual(["small"]);
+  });
+
+  // kubelet: TestIsPreemptable
+  it("lets critical pods go before others, and higher priorities before lower ones", () => {
+    expect(isPreemptable(critical, guaranteed)).toBe(true);
+    expect(isPreemptable(critical, critical)).toBe(false);
+    expect(isPreemptable(guaranteed, bestEffort)).toBe(false);
+    expect(isPreemptable(of("a", 1, 1, true, 5), of("b", 1, 1, true, 4))).toBe(true);
+    expect(isPreemptable(of("a", 1, 1, true, 4), of("b", 1, 1, true, 4))).toBe(false);
+  });
+
+  // kubelet: TestHandleAdmissionFailure
+  describe("of a pod that was refused", () => {
+    const shortage = { resource: "cpu", requested: 100, used: 900, capacity: 950 };
+    const short: FitFailure = { reason: "OutOfcpu", message: "", shortage };
+    const elsewhere: FitFailure = { reason: "NodeAffinity", message: "" };
+
+    it("that is not critical: nobody goes", () => {
+      expect(computePreemption(guaranteed, [short, elsewhere], all)).toEqual({
+        kind: "refuse",
+        failures: [short, elsewhere],
+      });
+    });
+    it("that resources alone would not help: nobody goes", () => {
+      expect(computePreemption(critical, [short, elsewhere], all)).toEqual({
+        kind: "refuse",
+        failures: [elsewhere],
+      });
+    });
+    it("that lacks resources: as much goes as is missing", () => {
+      expect(computePreemption(critical, [short], all)).toEqual({
+        kind: "preempt",
+        victims: [burstable],
+        signal: "cpu",
+      });
+    });
+    it("that nobody's end would help", () => {
+      const plan = computePreemption(critical, [short], [bestEffort]);
+      expect(plan).toEqual({
+        kind: "impossible",
+        message:
+          "Unexpected error while attempting to recover from admission failure: preemption: error finding a set of pods to preempt: no set of running pods found to reclaim resources: [(res: cpu, q: 50), ]",
+      });
+    });
+  });
+});
+
+describe("node allocatable", () => {
+  const capacity = amounts({ cpu: 10, memory: "10Gi", pods: 110 });
+  const reserve = (evictionMi: number): ReadonlyMap<string, number> =>
+    totalReservation({
+      kubeReserved: { cpu: "100m", memory: "100Mi" },
+      systemReserved: { cpu: "50m", memory: "50Mi" },
+      evictionHard: new Map([["memory", evictionMi * MIB]]),
+    });
+
+  // kubelet: TestNodeAllocatableReservationForScheduling
+  it("is what nobody has reserved", () => {
+    expect(Object.fromEntries(reserve(0))).toEqual({ memory: 150 * MIB, cpu: 150 });
+    expect(Object.fromEntries(reserve(100))).toEqual({ memory: 250 * MIB, cpu: 150 });
+    expect(Object.fromEntries(nodeAllocatable(capacity, reserve(100)))).toEqual({
+      cpu: 9850,
+      memory: (10_240 - 250) * MIB,
+      pods: 110,
+    });
+  });
+
+  it("counts huge pages apart, never below nothing", () => {
+    const huge = amounts({ memory: "10Gi", "hugepages-1Gi": "4Gi" });
+    expect(nodeAllocatable(huge, new Map()).get("memory")).toBe(6 * 1024 * MIB);
+    expect(nodeAllocatable(amounts({ memory: "1Gi", "hugepages-1Gi": "2Gi" }), new Map()).get("memory")).toBe(
+      0,
+    );
+  });
+
+  it("takes named CPUs instead of both reservations", () => {
+    const given = { kubeReserved: { cpu: "100m" }, systemReserved: { cpu: "500m" }, reservedSystemCpus: 2 };
+    expect(totalReservation(given).get("cpu")).toBe(2000);
+  });
+
+  // kubelet: TestNodeAllocatableInputValidation
+  it("refuses more than there is, and what cannot be reserved", () => {
+    expect(() => nodeAllocatable(capacity, amounts({ cpu: 11 }))).toThrow("11000 of cpu is reserved");
+    expect(() => totalReservation({ kubeReserved: { "nvidia.com/gpu": 1 } })).toThrow("cannot be reserved");
+    expect(() => totalReservation({ kubeReserved: { cpu: -1 } })).toThrow("cannot be reserved");
+  });
+});
