@@ -246,6 +246,11 @@ export class GenericPLEG implements Component {
     this.#hints.take(event);
   }
 
+  /** UIDs of pods of which something is up as far as is known: listed, or only heard of. The set is the caller's. */
+  podsUp(): Set<string> {
+    return this.#reconciler.podsUp();
+  }
+
   /** Tells of something that the runtime has just made for the caller: a list that lacks it is stale or cut, unless the runtime itself has lost it. */
   noteMade(made: MadeItem): void {
     this.#reconciler.noteMade(made);

@@ -86,6 +86,13 @@ export class Reconciler {
     if (!old.has(made.id)) this.heardOf.note(made, this.#deps.calls.newestListing, old.values());
   }
 
+  podsUp(): Set<string> {
+    const up = new Set(this.heardOf.uids());
+    for (const uid of this.records.uids())
+      for (const { state } of this.records.get(uid)?.old.values() ?? []) if (state !== "exited") up.add(uid);
+    return up;
+  }
+
   /** An event of `eventAt` asks for a look that begins from now on: how long that takes is measured. */
   lookWanted(podUid: string, eventAt: number): void {
     this.#wanted.add(podUid, eventAt, this.#deps.options.clock.monotonic());

@@ -35,6 +35,7 @@ import { OomSide, withOomGroup } from "./oom-side.ts";
 import { MadeRelay } from "./made-relay.ts";
 import { LEGACY_LOG_LINKS } from "./machine.ts";
 import type { MachinePorts } from "./machine.ts";
+import { withPodsUp } from "./owned-pods.ts";
 import type { StateFolder } from "./state-folder.ts";
 import { VerdictRelay } from "./verdict-relay.ts";
 
@@ -229,7 +230,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
     cache,
     status,
     runtime: actions,
-    owned: new OwnedPodLister(runtime, owner),
+    owned: withPodsUp(new OwnedPodLister(runtime, owner), pleg),
     resources,
     volumes: new VolumeManager({ host: ports.volumes, nodeMemoryBytes: machine.memoryBytes }),
     files,

@@ -152,6 +152,7 @@ export class Walk {
   }
 
   #edit(): void {
+    this.#lieNow();
     const kind = this.#pick(Object.keys(KINDS));
     if (this.#random() < 0.35) {
       this.#tell(`remove ${kind}`, () => this.#folder.remove(kind));
@@ -194,9 +195,8 @@ export class Walk {
     this.#tell(`kill the sandbox of ${podName}`, () => this.node.runtime.killSandbox(id));
   }
 
-  async #addFault(): Promise<void> {
+  #addFault(): void {
     const lists = this.#options.faults === "lists";
-    if (lists && !(await this.#everythingWasSeen())) return;
     const draw = this.#random();
     const times = 1 + Math.floor(this.#random() * 3);
     const fault: Fault =
@@ -206,28 +206,21 @@ export class Walk {
             ...this.#pick(EVENT_EFFECTS),
           }
         : lists
-          ? {
-              match: { method: this.#pick(["ListPodSandbox", "ListContainers"]), times },
-              ...this.#pick(LIST_EFFECTS),
-            }
+          ? this.#lie(times)
           : { match: { method: this.#pick(METHODS), times }, ...this.#pick(CALL_EFFECTS) };
     this.#tell(`fault ${JSON.stringify(fault)}`, () => this.#faults.push(this.node.runtime.addFault(fault)));
   }
 
-  /** A list can only be seen to lie by who has seen a true one: not at an agent's start, nor at a pod's. */
-  async #everythingWasSeen(): Promise<boolean> {
-    const { pleg } = (await this.node.snapshot()) as { pleg?: { lastRelistAgeMs?: number } };
-    const running = this.node.running();
-    const ready = this.node.runtime.sandboxes().filter((sandbox) => sandbox.ready);
-    const begun = this.#folder
-      .wanted()
-      .filter(({ kind }) => kind.ending === "runs")
-      .every(
-        ({ uid, kind }) =>
-          ready.some(({ podUid }) => podUid === uid) &&
-          kind.running.every((name) => running.some((one) => one.podUid === uid && one.name === name)),
-      );
-    return pleg?.lastRelistAgeMs !== undefined && begun;
+  #lie(times: number): Fault {
+    const method = this.#pick([["ListPodSandbox"], ["ListContainers"], ["ListPodSandbox", "ListContainers"]]);
+    return { match: { method, times }, ...this.#pick(LIST_EFFECTS) };
+  }
+
+  /** The moments at which an agent has seen no true list yet: its own start, and a pod's first containers. */
+  #lieNow(): void {
+    if (this.#options.faults !== "lists" || this.#random() < 0.3) return;
+    const fault = this.#lie(1 + Math.floor(this.#random() * 5));
+    this.#tell(`fault ${JSON.stringify(fault)}`, () => this.#faults.push(this.node.runtime.addFault(fault)));
   }
 
   #liftFaults(): void {
@@ -254,9 +247,9 @@ export class Walk {
   }
 
   async #awayAndBack(): Promise<void> {
-    if (this.#options.faults === "lists") this.#liftFaults();
     const away = this.#pick([0, 0, 700, 9000]);
     await this.#pass(away);
+    this.#lieNow();
     this.#story.push(`${this.node.clock.monotonic()}: an agent is started`);
     await this.node.start();
   }
