@@ -310,7 +310,6 @@ describe("verdicts", () => {
   });
 });
 
-// kubelet: TestUpdatePodStatus
 test("the kubelet's metrics go by container and end with the pod", async () => {
   await using environment = new Environment();
   const { manager, handlers, clock } = environment;

@@ -312,6 +312,7 @@ describe("the whole status", () => {
   });
 });
 
+// kubelet: TestUpdatePodStatus
 describe("probe verdicts", () => {
   const probes = (
     startup: "success" | "failure" | undefined,
@@ -331,6 +332,28 @@ describe("probe verdicts", () => {
   ])("%s", (_name, verdicts, started, ready) => {
     const one = generate(pod("Always"), runtime([record("a")]), { probes: verdicts }).containerStatuses?.[0];
     expect([one?.started, one?.ready]).toEqual([started, ready]);
+  });
+
+  test("an end goes before a verdict that is still known", () => {
+    const verdicts = probes("success", "success", ["readiness", "startup"]);
+    const one = generate(pod("Always"), runtime([exited("a", 0)]), { probes: verdicts });
+    expect(one.containerStatuses?.[0]).toMatchObject({ started: false, ready: false });
+  });
+
+  // kubelet: TestUpdatePodStatusWithInitContainers
+  test.each([
+    ["plain, running", "i", record("i"), probes("success", "success", []), true, false],
+    ["plain, ended well", "i", exited("i", 0), probes(undefined, undefined, []), false, true],
+    ["plain, ended badly", "i", exited("i", 1), probes(undefined, undefined, []), false, false],
+    ["a sidecar without probes", "s", record("s"), probes(undefined, undefined, []), true, true],
+    ["a sidecar not started", "s", record("s"), probes(undefined, "success", ["startup"]), false, false],
+    ["a sidecar not ready", "s", record("s"), probes("success", "failure", ["readiness"]), true, false],
+    ["a sidecar ready", "s", record("s"), probes("success", "success", ["readiness"]), true, true],
+    ["a sidecar that ended", "s", exited("s", 0), probes("success", "success", []), false, false],
+  ])("init container: %s", (_name, name, of, verdicts, started, ready) => {
+    const init = name === "s" ? sidecar("s") : "i";
+    const made = generate(pod("Always", ["a"], [init]), runtime([of]), { probes: verdicts });
+    expect(made.initContainerStatuses?.[0]).toMatchObject({ started, ready });
   });
 
   test("started stays over a restart of the agent", () => {
