@@ -28,7 +28,7 @@ interface Row {
   readonly heapKb: number;
 }
 
-const SIZES = [10, 100];
+const SIZES = [10, 100, 1000];
 const PROCESSES = 100;
 const ROUNDS = 10;
 const ROOT = "/sys/fs/cgroup";

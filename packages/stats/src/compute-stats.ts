@@ -29,9 +29,10 @@ export interface UsageStats {
 
 /** Drops what is undefined: the Summary has no such fields. */
 export function known<T extends object>(fields: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]: Exclude<T[K], undefined>;
-  };
+  const kept: Partial<Record<keyof T, unknown>> = {};
+  for (const key of Object.keys(fields) as (keyof T)[])
+    if (fields[key] !== undefined) kept[key] = fields[key];
+  return kept as { [K in keyof T]: Exclude<T[K], undefined> };
 }
 
 /** What a cgroup says, as the Summary has it. */

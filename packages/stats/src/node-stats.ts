@@ -36,6 +36,11 @@ export function readBootTime(files: KernelFiles): number | undefined {
   return seconds === undefined ? undefined : seconds * 1000;
 }
 
+/** Memory and swap of the machine. */
+export function readMemInfo(files: KernelFiles): MemInfo | undefined {
+  return parsed(files, "/proc/meminfo", parseMemInfo);
+}
+
 /** How many processes there may be and are. kubelet: stats/pidlimit. */
 export function readRlimit(files: KernelFiles, time: Time): RlimitStats {
   const limits = ["/proc/sys/kernel/pid_max", "/proc/sys/kernel/threads-max"].flatMap(
@@ -50,15 +55,14 @@ export function readRlimit(files: KernelFiles, time: Time): RlimitStats {
 
 /** CPU, memory, pressure and swap of the machine. Memory available is the machine's less the root cgroup's working set, as the kubelet counts. */
 export function readNodeUsage(
-  files: KernelFiles,
   cgroups: CgroupReader,
   time: Time,
   rate: (nanos: number) => number | undefined,
   withIo: boolean,
+  info: MemInfo | undefined,
 ): Pick<NodeStats, "cpu" | "memory" | "io" | "swap"> {
   const figures = cgroups.read("/", { pressure: true, io: withIo });
   if (figures === undefined) return {};
-  const info = parsed(files, "/proc/meminfo", parseMemInfo);
   const stats = usageStats(
     { ...figures, memory: limitedTo(figures, info) },
     time,

@@ -13,14 +13,24 @@ import { readPodDisks } from "./disk/pod-disk.ts";
 import { readNodeFilesystems } from "./disk/read-filesystems.ts";
 import type { NodeFilesystems } from "./disk/read-filesystems.ts";
 import type { TreeMeter } from "./disk/tree-meter.ts";
-import { readBootTime, readNodeNetwork, readNodeUsage, readRlimit } from "./node-stats.ts";
+import { readBootTime, readMemInfo, readNodeNetwork, readNodeUsage, readRlimit } from "./node-stats.ts";
 import type { SystemContainer } from "./node-stats.ts";
+import type { MemInfo } from "./parse/parse-proc.ts";
 import { readPodUsage } from "./pod-stats.ts";
-import type { PodReadingContext, PodUsage } from "./pod-stats.ts";
+import type { PodProcess, PodReadingContext, PodUsage } from "./pod-stats.ts";
+import type { PressureMemory } from "./pressure-memory.ts";
 import type { ListStatsPods, StatsHost, StatsPod, StatsProblem, StatsSample } from "./ports.ts";
 import type { ContainerStats, NodeStats, PodStats } from "./summary.ts";
 import { toTime } from "./to-time.ts";
 import type { UsageRates } from "./usage-rate.ts";
+
+/** What one reading leaves for the next. */
+export interface ReadingMemory {
+  /** Wall milliseconds; read once: /proc/stat is long, and the moment does not change. */
+  bootedAt: number | undefined;
+  processes: ReadonlyMap<string, PodProcess>;
+  readonly pressures: PressureMemory;
+}
 
 /** What one reading is made with. */
 export interface ReadingContext {
@@ -37,6 +47,8 @@ export interface ReadingContext {
   readonly nodeFsPath: string;
   readonly systemContainers: readonly SystemContainer[];
   readonly startedAt: number;
+  /** What stays the same from one reading to the next. */
+  readonly memory: ReadingMemory;
   readonly ioCounters: boolean;
   readonly onlyCpuAndMemory: boolean;
   readonly maxAgeMs: number;
@@ -70,8 +82,9 @@ export async function readSummary(context: ReadingContext): Promise<StatsSample>
   const readingDisk = onlyCpuAndMemory ? undefined : readNodeFilesystems(diskContext(context, part));
   const listed = (await part("pods", () => context.listPods(signal))) ?? [];
   const pods = listed.filter(({ containers }) => containers.length > 0);
-  const node = await part("node", () => readNode(context));
-  const usages = await readUsages(context, pods, part);
+  const info = await part("node.memory", () => readMemInfo(context.host.files));
+  const node = await part("node", () => readNode(context, info));
+  const usages = await readUsages(context, pods, part, (info?.swapTotalBytes ?? 0) > 0);
   const fromRuntime = await readRuntime(context, pods, usages, part);
   const filesystems = await readingDisk;
   const disks = onlyCpuAndMemory
@@ -110,13 +123,15 @@ function emptyNode({ nodeName, startedAt }: ReadingContext): NodeStats {
   return { nodeName, startTime: toTime(startedAt) };
 }
 
-function readNode(context: ReadingContext): NodeStats {
-  const { host, clock, cgroups, onlyCpuAndMemory } = context;
+function readNode(context: ReadingContext, info: MemInfo | undefined): NodeStats {
+  const { host, clock, cgroups, onlyCpuAndMemory, memory } = context;
+  const swap = (info?.swapTotalBytes ?? 0) > 0;
+  memory.bootedAt ??= readBootTime(host.files);
   const { files } = host;
   const rate = (subject: string) => (nanos: number) =>
     context.rates.update(subject, nanos, clock.monotonic());
   const systemContainers = context.systemContainers.flatMap(({ name, cgroupPath }): ContainerStats[] => {
-    const figures = cgroups.read(cgroupPath, { swap: true, pressure: !onlyCpuAndMemory });
+    const figures = cgroups.read(cgroupPath, { swap, pressure: !onlyCpuAndMemory });
     if (figures === undefined) return [];
     const { cpuNanos } = figures;
     const nanoCores = cpuNanos === undefined ? undefined : rate(`system ${name}`)(cpuNanos);
@@ -132,9 +147,9 @@ function readNode(context: ReadingContext): NodeStats {
   const network = onlyCpuAndMemory ? undefined : readNodeNetwork(files, time);
   return {
     nodeName: context.nodeName,
-    startTime: toTime(readBootTime(files) ?? context.startedAt),
+    startTime: toTime(memory.bootedAt ?? context.startedAt),
     systemContainers,
-    ...readNodeUsage(files, cgroups, time, rate("node"), context.ioCounters && !onlyCpuAndMemory),
+    ...readNodeUsage(cgroups, time, rate("node"), context.ioCounters && !onlyCpuAndMemory, info),
     ...(!onlyCpuAndMemory && { rlimit: readRlimit(files, time) }),
     ...(network !== undefined && { network }),
   };
@@ -144,8 +159,10 @@ async function readUsages(
   context: ReadingContext,
   pods: readonly StatsPod[],
   part: Part,
+  swap: boolean,
 ): Promise<readonly (PodUsage | undefined)[]> {
-  const { clock, host, index, rates } = context;
+  const { clock, host, index, rates, memory } = context;
+  const processes = { before: memory.processes, now: new Map<string, PodProcess>() };
   const reading: PodReadingContext = {
     files: host.files,
     cgroups: context.cgroups,
@@ -153,6 +170,9 @@ async function readUsages(
     rate: (subject, nanos) => rates.update(subject, nanos, clock.monotonic()),
     onlyCpuAndMemory: context.onlyCpuAndMemory,
     ioCounters: context.ioCounters,
+    swap,
+    pressures: memory.pressures,
+    processes,
     hostNetwork: context.onlyCpuAndMemory ? undefined : host.files.link("/proc/1/ns/net"),
   };
   const found =
@@ -175,6 +195,10 @@ async function readUsages(
     }
   }
   rates.prune(clock.monotonic());
+  if (!context.onlyCpuAndMemory) {
+    memory.processes = processes.now;
+    memory.pressures.nextRound();
+  }
   return usages;
 }
 

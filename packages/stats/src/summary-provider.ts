@@ -25,7 +25,9 @@ import type {
   StatsRuntime,
   StatsSample,
 } from "./ports.ts";
+import { PressureMemory } from "./pressure-memory.ts";
 import { readSummary } from "./read-summary.ts";
+import type { ReadingMemory } from "./read-summary.ts";
 import { UsageRates } from "./usage-rate.ts";
 
 /** How a {@link SummaryProvider} is made. */
@@ -79,6 +81,11 @@ export class SummaryProvider implements StatsProvider, Component {
   readonly #runtime: RuntimeFigures | undefined;
   readonly #startedAt: number;
   readonly #life = linkSignal();
+  readonly #memory: ReadingMemory = {
+    bootedAt: undefined,
+    processes: new Map(),
+    pressures: new PressureMemory(),
+  };
   readonly #newest = new Map<boolean, Reading>();
   #cgroups: { readonly reader: CgroupReader; readonly index: CgroupIndex } | undefined;
 
@@ -177,6 +184,7 @@ export class SummaryProvider implements StatsProvider, Component {
         nodeFsPath: this.#options.nodeFsPath,
         systemContainers: this.#options.systemContainers ?? [],
         startedAt: this.#startedAt,
+        memory: this.#memory,
         ioCounters: this.#options.ioCounters ?? false,
         onlyCpuAndMemory,
         maxAgeMs,

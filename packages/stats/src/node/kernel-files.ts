@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { closeSync, openSync, readdirSync, readlinkSync, readSync } from "node:fs";
+import { closeSync, constants, openSync, readdirSync, readlinkSync, readSync } from "node:fs";
 import { errorText, HoldfastError } from "@holdfast/core/errors";
 import type { KernelFiles } from "../ports.ts";
 
@@ -31,7 +31,7 @@ export class NodeKernelFiles implements KernelFiles {
   read(path: string): string | undefined {
     let fd: number;
     try {
-      fd = openSync(this.#root + path, "r");
+      fd = openSync(this.#root + path, constants.O_RDONLY);
     } catch (error) {
       return missing(error, path);
     }
