@@ -36,3 +36,32 @@ test("a chatty container's log is rotated, bounded, and read on by logs", async 
   node.remove("chatty");
   await node.assertNothingLeft();
 });
+
+test("logs of a crashing container outlive their containers, as many as retention keeps", async () => {
+  const crash = container("main", { command: script('echo "attempt speaks"; exit 1') });
+  await using node = await startNode({
+    kubelet: { crashLoopBackOff: { maxContainerRestartPeriod: "1s" } },
+    agent: { podLogRetention: { attempts: 2 } },
+    pods: [pod("crashing", { containers: [crash] })],
+  });
+  const folder = async (): Promise<string> => {
+    const uid = (await node.pod("crashing"))?.metadata.uid;
+    return join(node.places.podLogs, `default_crashing-${node.name}_${uid}`, "main");
+  };
+  const logs = async (): Promise<string[]> => readdirSync(await folder()).sort();
+  await node.until(async () => (await logs()).length >= 6, "six attempts have written");
+  await node.until(
+    async () => (await node.containers("crashing")).length <= 2,
+    "older dead containers are gone",
+  );
+  expect(await logs()).toEqual(expect.arrayContaining(["0.log", "1.log", "2.log", "3.log"]));
+  // Retention looks at once when the agent starts.
+  await node.restart();
+  await node.until(async () => !(await logs()).includes("0.log"), "the oldest are removed");
+  await node.until(async () => {
+    const present = (await node.containers("crashing")).map(({ metadata }) => `${metadata?.attempt}.log`);
+    return (await logs()).filter((name) => !present.includes(name)).length >= 1;
+  }, "the newest without a container stay");
+  node.remove("crashing");
+  await node.assertNothingLeft();
+});
