@@ -21,7 +21,7 @@ import { computeAdmission, lostDevicesText } from "./compute-admission.ts";
 import { DevicesAllocated, DevicesAllocating } from "./events.ts";
 import type { DeviceRecord, PodDevices } from "./pod-devices.ts";
 import type { ContainerAnswer, DevicePods } from "./ports.ts";
-import { isExtendedResourceName } from "./resource-name.ts";
+import { isExtendedResourceName } from "@holdfast/core/resource-name";
 import type { ResourcePool } from "./resource-pool.ts";
 import { mergeAnswers, NO_DEVICES } from "./run-options.ts";
 import type { ContainerDevices } from "./run-options.ts";

@@ -59,7 +59,6 @@ export { NO_DEVICES } from "./run-options.ts";
 export type { ContainerDevices } from "./run-options.ts";
 export { computeTopologyHints } from "./topology-hints.ts";
 export type { HintQuestion, TopologyHint } from "./topology-hints.ts";
-export { isExtendedResourceName, resourceNameProblem } from "./resource-name.ts";
 export { readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 export type { DeviceState } from "./checkpoint.ts";
 export { chooseDevices, splitByAffinity } from "./choose-devices.ts";

@@ -25,7 +25,7 @@ import { callWithin, DEFAULT_DEADLINES, PluginEndpoint } from "./plugin-endpoint
 import type { PluginDeadlines } from "./plugin-endpoint.ts";
 import type { PodDevices } from "./pod-devices.ts";
 import type { ListedDevice, PluginConnection } from "./ports.ts";
-import { resourceNameProblem } from "./resource-name.ts";
+import { resourceNameProblem } from "@holdfast/core/resource-name";
 import type { DeviceChange, ResourcePool } from "./resource-pool.ts";
 
 /** The only version. kubelet: SupportedVersions. */

@@ -115,4 +115,11 @@ export type {
 } from "./workers/events.ts";
 export { NodePodFiles, nodePodFiles } from "./node/pod-files.ts";
 export type { NodePodFilesOptions } from "./node/pod-files.ts";
-export type { ImageUse, PodFiles } from "./ports.ts";
+export type {
+  ContainerDevices,
+  ContainerDeviceSource,
+  ImageUse,
+  PodAdmission,
+  PodFiles,
+  WaitingReason,
+} from "./ports.ts";

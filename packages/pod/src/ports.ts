@@ -108,6 +108,44 @@ export interface ContainerResources {
   readonly unified: Readonly<Record<string, string>>;
 }
 
+/** What containers are given besides: devices, CPUs. Filled by `@holdfast/device` and `@holdfast/resource`. kubelet: the allocation manager's admit handlers. */
+export interface PodAdmission {
+  /**
+   * Gives the pod what it asks for, before anything of it is made; asked again after a restart of the agent, and then keeps what the pod has.
+   * Resolves with why it has to wait; undefined: it has everything. Rejects when the signal aborts. Bounded by the one who fills it.
+   */
+  admit(pod: Pod, signal: AbortSignal): Promise<WaitingReason | undefined>;
+  /** Nothing of the pod runs any more: what it was given is free. Idempotent. */
+  release(podUid: string): void;
+}
+
+/** What a container is created with for its devices. kubelet: RunContainerOptions of the device manager. */
+export interface ContainerDevices {
+  /** The pod's own variables win. */
+  readonly envs: readonly { readonly name: string; readonly value: string }[];
+  /** Before the volumes'. */
+  readonly mounts: readonly {
+    readonly containerPath: string;
+    readonly hostPath: string;
+    readonly readOnly: boolean;
+  }[];
+  readonly devices: readonly {
+    readonly containerPath: string;
+    readonly hostPath: string;
+    readonly permissions: string;
+  }[];
+  /** The agent's own win. */
+  readonly annotations: Readonly<Record<string, string>>;
+  /** Names that the runtime resolves. */
+  readonly cdiDevices: readonly string[];
+}
+
+/** Asked at each start of a container. Filled by `@holdfast/device`. */
+export interface ContainerDeviceSource {
+  /** Rejects when the container must not start now: the reason is shown, and it is tried again. */
+  containerDevices(pod: Pod, container: Container, signal: AbortSignal): Promise<ContainerDevices>;
+}
+
 /** Volumes of pods. Filled by `@holdfast/volume`. */
 export interface PodVolumes {
   /** Makes every volume of the pod ready and returns its host path by volume name. Throws `bad-input` or `retryable`. */

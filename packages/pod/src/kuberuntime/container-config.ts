@@ -3,7 +3,7 @@
 /** Pure: everything that the runtime is told about a container. kubelet: generateContainerConfig. */
 import type { ContainerConfig, DeepPartial, LinuxContainerResources } from "@holdfast/cri";
 import type { Container, Pod } from "@holdfast/core/pod-types";
-import type { ContainerResources, MountedVolume } from "../ports.ts";
+import type { ContainerDevices, ContainerResources, MountedVolume } from "../ports.ts";
 import { containerAnnotations, containerLabels } from "./container-labels.ts";
 import type { Owner } from "./container-labels.ts";
 import { containerMounts } from "./container-mounts.ts";
@@ -24,6 +24,7 @@ export interface ContainerConfigInput {
   readonly volumes: ReadonlyMap<string, MountedVolume>;
   readonly files: ManagedFiles;
   readonly resources: ContainerResources;
+  readonly devices?: ContainerDevices | undefined;
   readonly security: SecuritySettings;
 }
 
@@ -33,7 +34,7 @@ export function containerConfig(
   container: Container,
   input: ContainerConfigInput,
 ): DeepPartial<ContainerConfig> {
-  const { restartCount, imageUser, owner } = input;
+  const { restartCount, imageUser, owner, devices = NO_DEVICES } = input;
   verifyRunAsNonRoot(pod, container, imageUser);
   const variables = environment(pod, container, input.facts);
   return {
@@ -42,10 +43,24 @@ export function containerConfig(
     command: expandAll(container.command, variables),
     args: expandAll(container.args, variables),
     workingDir: container.workingDir ?? "",
-    envs: [...variables].map(([key, value]) => ({ key, value: Buffer.from(value) })),
-    mounts: containerMounts(container, input.volumes, input.files),
+    envs: [
+      ...devices.envs
+        .filter(({ name }) => !variables.has(name))
+        .map(({ name, value }) => ({ key: name, value: Buffer.from(value) })),
+      ...[...variables].map(([key, value]) => ({ key, value: Buffer.from(value) })),
+    ],
+    devices: [...devices.devices],
+    CDIDevices: devices.cdiDevices.map((name) => ({ name })),
+    mounts: [
+      ...devices.mounts.map(({ containerPath, hostPath, readOnly }) => ({
+        containerPath,
+        hostPath,
+        readonly: readOnly,
+      })),
+      ...containerMounts(container, input.volumes, input.files),
+    ],
     labels: containerLabels(pod, container, owner),
-    annotations: containerAnnotations(pod, container, restartCount),
+    annotations: { ...devices.annotations, ...containerAnnotations(pod, container, restartCount) },
     logPath: containerLogPath(container.name, restartCount),
     stdin: container.stdin === true,
     stdinOnce: container.stdinOnce === true,
@@ -56,6 +71,8 @@ export function containerConfig(
     },
   };
 }
+
+const NO_DEVICES: ContainerDevices = { envs: [], mounts: [], devices: [], annotations: {}, cdiDevices: [] };
 
 function linuxResources(resources: ContainerResources): DeepPartial<LinuxContainerResources> {
   return {

@@ -7,6 +7,7 @@ import type { Limiter } from "@holdfast/core/limiter";
 import type { Logger } from "@holdfast/core/log";
 import type { Metrics } from "@holdfast/core/metrics";
 import type {
+  ContainerDeviceSource,
   ImageUse,
   PodCheckpoint,
   PodContainerManager,
@@ -24,6 +25,8 @@ export interface PodRuntimeManagerDeps {
   readonly metrics?: Metrics;
   readonly resources: Pick<PodContainerManager, "containerResources">;
   readonly files: PodFiles;
+  /** Default: containers have no devices of plugins. */
+  readonly devices?: ContainerDeviceSource;
   readonly probes: ProbeResults;
   /** Default: nothing removes images. */
   readonly images?: ImageUse;

@@ -72,6 +72,7 @@ export class PodRuntimeManager {
       logger: given.logger ?? silentLogger,
       metrics: given.metrics ?? noMetrics,
       resources: given.resources,
+      devices: given.devices,
       probes: given.probes,
       hookDeadlineMs: options.hookDeadlineMs ?? DEFAULT_HOOK_DEADLINE_MS,
       keepDead: this.#policy.maxPerPodContainer,

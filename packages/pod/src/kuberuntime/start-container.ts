@@ -15,7 +15,13 @@ import type { Limiter } from "@holdfast/core/limiter";
 import type { Logger } from "@holdfast/core/log";
 import type { Container, Pod } from "@holdfast/core/pod-types";
 import type { ContainerRecord } from "@holdfast/core/runtime-status";
-import type { ImageUse, MountedVolume, PodContainerManager, PodRuntime } from "../ports.ts";
+import type {
+  ContainerDeviceSource,
+  ImageUse,
+  MountedVolume,
+  PodContainerManager,
+  PodRuntime,
+} from "../ports.ts";
 import { containerConfig } from "./container-config.ts";
 import type { ContainerFiles } from "./container-files.ts";
 import type { Owner } from "./container-labels.ts";
@@ -56,6 +62,7 @@ export interface StartContainerDeps extends KillDeps {
   readonly imageUse: ImageUse | undefined;
   readonly files: ContainerFiles;
   readonly resources: Pick<PodContainerManager, "containerResources">;
+  readonly devices: ContainerDeviceSource | undefined;
   readonly security: SecuritySettings;
   readonly facts: (ips: readonly string[]) => PodFacts;
 }
@@ -149,7 +156,7 @@ async function nextRestartCount(
 
 async function configure(
   deps: StartContainerDeps,
-  { pod, container, ips, volumes }: StartContainerRequest,
+  { pod, container, ips, volumes, signal }: StartContainerRequest,
   image: KnownImage,
   restartCount: number,
 ): Promise<ReturnType<typeof containerConfig>> {
@@ -163,6 +170,7 @@ async function configure(
       volumes,
       files: await deps.files.prepare(pod, container, restartCount, ips),
       resources: deps.resources.containerResources(pod, container),
+      devices: await deps.devices?.containerDevices(pod, container, signal),
       security: deps.security,
     });
   } catch (error) {

@@ -2,6 +2,7 @@
 
 import type { Container } from "@holdfast/core/pod-types";
 import { parseQuantity } from "@holdfast/core/quantity";
+import { resourceNameProblem } from "@holdfast/core/resource-name";
 import { childPath } from "./read-node.ts";
 import type { DocumentReport } from "./report.ts";
 import { forbidden, invalidValue } from "./validation-text.ts";
@@ -13,6 +14,7 @@ const EPHEMERAL_STORAGE = "ephemeral-storage";
 /** Requests and limits of one container. kubelet: ValidateContainerResourceRequirements. */
 export function validateResources(container: Loose<Container>, path: string, report: DocumentReport): void {
   const { requests = {}, limits = {} } = container.resources ?? {};
+  validateExtended(requests, limits, path, report);
   for (const kind of ["limits", "requests"] as const)
     for (const [name, quantity] of Object.entries(container.resources?.[kind] ?? {}))
       validateResource(name, quantity, childPath(`${path}.resources.${kind}`, name), report);
@@ -29,6 +31,30 @@ export function validateResources(container: Loose<Container>, path: string, rep
   }
 }
 
+/** What device plugins offer cannot be shared out loosely: the limit counts, and a request may only repeat it. */
+function validateExtended(
+  requests: Readonly<Record<string, string | number>>,
+  limits: Readonly<Record<string, string | number>>,
+  path: string,
+  report: DocumentReport,
+): void {
+  for (const [name, request] of Object.entries(requests)) {
+    if (resourceNameProblem(name) !== undefined) continue;
+    const at = childPath(`${path}.resources.requests`, name);
+    const limit = limits[name];
+    if (limit === undefined)
+      report.error(
+        childPath(`${path}.resources.limits`, name),
+        "Required value: Limit must be set for non overcommitable resources",
+      );
+    else if (parseQuantity(request) < parseQuantity(limit))
+      report.error(
+        at,
+        invalidValue(String(request), `must be equal to ${name} limit of ${String(limit).slice(0, 40)}`),
+      );
+  }
+}
+
 function validateResource(
   name: string,
   quantity: string | number,
@@ -37,13 +63,18 @@ function validateResource(
 ): void {
   if (name === EPHEMERAL_STORAGE) report.warning(path, "has no effect: use of the disk is not enforced yet");
   else if (!HONOURED.has(name)) {
-    report.error(
-      path,
-      forbidden(
-        "not supported by Holdfast: only cpu, memory and ephemeral-storage are, no devices or hugepages yet",
-      ),
-    );
-    return;
+    const problem = resourceNameProblem(name);
+    if (problem !== undefined) {
+      report.error(
+        path,
+        forbidden(
+          `not supported by Holdfast: only cpu, memory, ephemeral-storage and what device plugins offer are, no hugepages yet; for a device plugin's resource ${problem}`,
+        ),
+      );
+      return;
+    }
+    if (!Number.isInteger(parseQuantity(quantity)))
+      report.error(path, invalidValue(String(quantity), "must be an integer"));
   }
   const value = parseQuantity(quantity);
   if (value < 0) report.error(path, invalidValue(String(quantity), "must be greater than or equal to 0"));

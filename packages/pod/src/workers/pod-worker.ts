@@ -60,6 +60,8 @@ export class PodWorker {
   actedAt: number = Number.NEGATIVE_INFINITY;
   /** It may have host ports and counts against maxPods: it was let in and has not ended. */
   admitted = false;
+  /** It was given what it asked for, in this process. */
+  allotted = false;
   /** How often it acted on the runtime lately. */
   actWindow: ActWindow = { since: 0, count: 0 };
   prepared: PreparedPod | undefined;

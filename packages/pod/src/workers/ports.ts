@@ -10,6 +10,7 @@ import type { Random } from "@holdfast/core/random";
 import type { PodUpdateListener } from "../config/pod-config.ts";
 import type { PodRuntimeManager } from "../kuberuntime/pod-runtime-manager.ts";
 import type {
+  PodAdmission,
   PodCache,
   PodContainerManager,
   PodFiles,
@@ -71,6 +72,8 @@ export interface PodManagerDeps {
   readonly owned: OwnedPods;
   readonly resources: Pick<PodContainerManager, "ensureExists" | "destroy">;
   readonly volumes: PodVolumes;
+  /** Default: nobody is kept waiting, and nothing is given. */
+  readonly admission?: PodAdmission;
   readonly files: PodFiles;
   readonly readiness: RuntimeReadiness;
   /** Default: nothing is probed. */

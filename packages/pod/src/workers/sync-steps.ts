@@ -84,6 +84,13 @@ export class SyncSteps {
     }
     // From here on nobody else is let in beside it: no await lies between the look at its neighbours and this.
     worker.admitted = true;
+    const lacks = await this.#allot(worker, look.status, signal);
+    if (lacks !== undefined) {
+      worker.admitted = false;
+      worker.waiting = lacks;
+      this.#updateStatus(worker, look.status, work.causes);
+      return { waitsFor: "neighbour", comeBackAt: deadlineAt };
+    }
     const prepared = await this.#prepare(worker, look.status, work.resync);
     signal.throwIfAborted();
     const result = await runtime.syncPod(pod, look.status, { ...prepared, signal, causes: work.causes });
@@ -125,6 +132,8 @@ export class SyncSteps {
     if (look.error !== undefined) throw lookFailed(look.error);
     // A create that was given up may have happened after all; a pod that ended before it started here may have been started by an earlier agent.
     if (!isDown(look.status)) await this.#kill(worker, look.status, work, signal);
+    this.#deps.admission?.release(uid);
+    worker.allotted = false;
     await this.#bounded("taking volumes down", volumes.tearDown(uid, this.#dirs.podDir(uid)));
     signal.throwIfAborted();
     await this.#bounded("removing the cgroup", resources.destroy(uid));
@@ -250,6 +259,20 @@ export class SyncSteps {
     if (neighbours.length >= maxPods)
       return wait("neighbour", "OutOfpods", `the node has its ${maxPods} pods (maxPods)`);
     return undefined;
+  }
+
+  /** Devices and the like. Why a new pod has to wait; one that has its sandbox is never held back. */
+  async #allot(
+    worker: PodWorker,
+    runtime: RuntimePodStatus,
+    signal: AbortSignal,
+  ): Promise<WaitingReason | undefined> {
+    const { admission } = this.#deps;
+    if (admission === undefined || worker.allotted) return undefined;
+    const lacks = await admission.admit(worker.pod, signal);
+    signal.throwIfAborted();
+    worker.allotted = lacks === undefined;
+    return hasSandbox(runtime) ? undefined : lacks;
   }
 
   /** Folder, volumes and cgroup: made once, and made sure of at each resync, after a failure and for each new sandbox. */

@@ -237,6 +237,35 @@ describe("containerConfig", () => {
     expect(() => containerConfig(pod, container("foo1", more), input)).toThrow(message),
   );
 
+  it("devices of plugins: their variables and annotations give way, their mounts come first", () => {
+    const made = containerConfig(pod, foo, {
+      ...input,
+      devices: {
+        envs: [
+          { name: "FROM_PLUGIN", value: "1" },
+          { name: foo.env?.[0]?.name ?? "", value: "plugin" },
+        ],
+        mounts: [{ containerPath: "/lib/gpu", hostPath: "/usr/lib/gpu", readOnly: true }],
+        devices: [{ containerPath: "/dev/gpu0", hostPath: "/dev/nvidia0", permissions: "rw" }],
+        annotations: { "io.kubernetes.container.hash": "no", mine: "yes" },
+        cdiDevices: ["example.com/gpu=0"],
+      },
+    });
+    expect(made.envs?.map(({ key, value }) => `${key}=${String(value)}`)).toEqual([
+      "FROM_PLUGIN=1",
+      ...(config.envs ?? []).map(({ key, value }) => `${key}=${String(value)}`),
+    ]);
+    expect(made.mounts).toEqual([
+      { containerPath: "/lib/gpu", hostPath: "/usr/lib/gpu", readonly: true },
+      ...(config.mounts ?? []),
+    ]);
+    expect(made.devices).toEqual([
+      { containerPath: "/dev/gpu0", hostPath: "/dev/nvidia0", permissions: "rw" },
+    ]);
+    expect(made.CDIDevices).toEqual([{ name: "example.com/gpu=0" }]);
+    expect(made.annotations).toEqual({ ...config.annotations, mine: "yes" });
+  });
+
   it("the image's user is used when the pod names none", () => {
     const userOf = (imageUser: ImageUser): unknown => {
       const { runAsUser, runAsUsername } =

@@ -201,6 +201,21 @@ describe("documents that are no valid pods", () => {
       /must be less than or equal to cpu limit of 500m/,
     ],
     [
+      "a part of a device",
+      podText({ container: "resources: {limits: {nvidia.com/gpu: 500m}}" }),
+      /must be an integer/,
+    ],
+    [
+      "a device that is requested without a limit",
+      podText({ container: "resources: {requests: {nvidia.com/gpu: 1}}" }),
+      /limits\[nvidia\.com\/gpu\]: Required value: Limit must be set for non overcommitable resources/,
+    ],
+    [
+      "a request for fewer devices than the limit",
+      podText({ container: "resources: {requests: {nvidia.com/gpu: 1}, limits: {nvidia.com/gpu: 2}}" }),
+      /must be equal to nvidia\.com\/gpu limit of 2/,
+    ],
+    [
       "a mount of no volume",
       podText({ container: "volumeMounts: [{name: v, mountPath: /a}]" }),
       /volumeMounts\[0\]\.name: Not found: "v"/,

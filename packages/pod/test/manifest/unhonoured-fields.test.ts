@@ -61,8 +61,8 @@ describe("fields that are not honoured", () => {
       podText({ container: "restartPolicyRules: [{action: Restart}]" }),
     ],
     [
-      "spec.containers[0].resources.limits[nvidia.com/gpu]",
-      podText({ container: "resources: {limits: {nvidia.com/gpu: 1}}" }),
+      "spec.containers[0].resources.limits[kubernetes.io/gpu]",
+      podText({ container: "resources: {limits: {kubernetes.io/gpu: 1}}" }),
     ],
     [
       "spec.containers[0].resources.limits.hugepages-2Mi",

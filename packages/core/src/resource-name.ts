@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** Names of extended resources. Pure. kubelet: v1helper.IsExtendedResourceName. */
+/** Names of extended resources: what device plugins offer and pods ask for. Pure. kubelet: v1helper.IsExtendedResourceName. */
 
 const MAX_DOMAIN = 253;
 const MAX_NAME = 63;
