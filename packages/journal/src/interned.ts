@@ -4,7 +4,10 @@ import type { JournalDatabase, JournalStatement, SqlValue } from "./ports.ts";
 
 const MAX_CACHED = 4096;
 
-/** A table of texts that are kept once and referred to by number. The memory is a cache of the file. */
+/**
+ * A table of texts that are referred to by number. The memory is a cache of the file. Names are kept once; subjects, of which each container has its
+ * own, once for as long as they are remembered: an index over them would cost more than a second row now and then.
+ */
 export class InternedTexts {
   readonly #insert: JournalStatement<{ id: number }>;
   readonly #find: JournalStatement<{ id: number }>;
@@ -21,9 +24,9 @@ export class InternedTexts {
     columns: (text: string) => readonly SqlValue[] = () => [],
   ) {
     const names = ["text", "last", ...columnNames];
+    const known = table === "journal_name" ? "ON CONFLICT (text) DO UPDATE SET last = excluded.last" : "";
     this.#insert = db.prepare(
-      `INSERT INTO ${table} (${names.join(", ")}) VALUES (${names.map(() => "?").join(", ")})
-       ON CONFLICT (text) DO UPDATE SET last = excluded.last RETURNING id`,
+      `INSERT INTO ${table} (${names.join(", ")}) VALUES (${names.map(() => "?").join(", ")}) ${known} RETURNING id`,
     );
     this.#find = db.prepare(`SELECT id FROM ${table} WHERE text = ?`);
     this.#mark = db.prepare(`UPDATE ${table} SET last = ? WHERE id = ?`);
@@ -46,7 +49,7 @@ export class InternedTexts {
     return id;
   }
 
-  /** The number of a text that is known. */
+  /** The number of a name that is known. */
   find(text: string): number | undefined {
     return this.#cache.get(text)?.id ?? this.#find.get(text)?.id;
   }

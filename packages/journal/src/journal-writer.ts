@@ -76,18 +76,17 @@ export class JournalWriter {
         return { ended, trimmed: this.#trim() };
       });
     } catch (error) {
-      events.forgetCache();
-      ledger.undo();
+      this.#forget();
       throw error;
     }
   }
 
   /** Notes where the last lines of ended containers are. */
-  setLogs(found: readonly { readonly containerId: string; readonly log: LogPosition }[]): void {
+  setLogs(found: readonly { readonly end: Termination; readonly log: LogPosition }[]): void {
     const { database, terminations } = this.#parts;
     if (found.length === 0) return;
     database.transaction(() => {
-      for (const { containerId, log } of found) terminations.setLog(containerId, log);
+      for (const { end, log } of found) terminations.setLog(end, log);
     });
   }
 
@@ -99,16 +98,20 @@ export class JournalWriter {
 
   /** A fresh file has no epoch, or another one: numbers that are remembered are not in it. */
   #noticeFreshFile(): void {
-    const { clock, bootId, events, ledger } = this.#parts;
+    const { clock, bootId } = this.#parts;
     const found = this.#getMeta.get("epoch")?.value;
     if (found !== undefined && found === this.#epoch) return;
-    if (this.#epoch !== undefined) {
-      events.forgetCache();
-      ledger.undo();
-    }
+    if (this.#epoch !== undefined) this.#forget();
     this.#epoch = found ?? String(clock.now());
     if (found === undefined) this.#putMeta.run("epoch", this.#epoch);
     this.#putMeta.run("boot_id", bootId);
+  }
+
+  /** What is remembered of the file may not be in it. */
+  #forget(): void {
+    const { events, ledger } = this.#parts;
+    events.forgetCache();
+    ledger.undo();
   }
 
   #trim(): number {

@@ -29,7 +29,7 @@ import { LogFinder } from "./log-finder.ts";
 import { resolveOptions } from "./options.ts";
 import type { JournalOptions, ResolvedOptions } from "./options.ts";
 import type { LogPosition } from "./ports.ts";
-import { redactedJson } from "./redact.ts";
+import { redact } from "./redact.ts";
 import { SpecMemory } from "./spec-memory.ts";
 import type { Story } from "./story.ts";
 import type { Termination } from "./termination.ts";
@@ -268,9 +268,8 @@ export class Journal implements Component {
   }
 
   #queue(event: JournalEvent): void {
-    const json = redactedJson(event.type, event.data, this.#options.redaction);
     // Followers and the ledger see what is written, and nothing else.
-    const data = json === "" ? {} : (JSON.parse(json) as unknown);
+    const { json, data } = redact(event.type, event.data, this.#options.redaction);
     this.#pending.push({ event: { ...event, data }, json });
   }
 

@@ -4,6 +4,9 @@
 import type { JournalDatabase, JournalStatement, LogPosition } from "./ports.ts";
 import type { Termination } from "./termination.ts";
 
+/** One end. */
+export type LedgerKey = Pick<Termination, "pod" | "podUid" | "container" | "containerId">;
+
 /** Which rows. */
 export interface TerminationQuery {
   /** `namespace/name`; all pods when it is not given. */
@@ -19,12 +22,13 @@ interface StoredTermination {
 
 const DEFAULT_LIMIT = 20;
 const MAX_LIMIT = 1000;
-const TRIM_EVERY = 32;
+const TRIM_EVERY = 256;
 
 /** The table. Every method may throw what the store throws. */
 export class LedgerTable {
   readonly #put: JournalStatement;
   readonly #byId: JournalStatement<StoredTermination>;
+  readonly #anywhere: JournalStatement<StoredTermination>;
   readonly #all: JournalStatement<StoredTermination>;
   readonly #ofPod: JournalStatement<StoredTermination>;
   readonly #ofContainer: JournalStatement<StoredTermination>;
@@ -36,7 +40,10 @@ export class LedgerTable {
     this.#put = db.prepare(
       "INSERT OR REPLACE INTO termination (seq, pod, container, container_id, entry) VALUES (?, ?, ?, ?, ?)",
     );
-    this.#byId = db.prepare("SELECT entry FROM termination WHERE container_id = ?");
+    this.#byId = db.prepare(
+      "SELECT entry FROM termination WHERE pod IN (?, ?) AND container = ? AND container_id = ?",
+    );
+    this.#anywhere = db.prepare("SELECT entry FROM termination WHERE +container = ? AND container_id = ?");
     this.#all = db.prepare("SELECT entry FROM termination ORDER BY seq DESC LIMIT ?");
     this.#ofPod = db.prepare("SELECT entry FROM termination WHERE pod = ? ORDER BY seq DESC LIMIT ?");
     this.#ofContainer = db.prepare(
@@ -51,9 +58,10 @@ export class LedgerTable {
     );
   }
 
-  /** The end of a container; ids are never used twice. */
-  get(containerId: string): Termination | undefined {
-    return read(this.#byId.get(containerId));
+  /** The end of a container; ids are never used twice. Its pod may have been known by its UID alone, or is now: then the whole index is looked through. */
+  get({ pod, podUid, container, containerId }: LedgerKey): Termination | undefined {
+    const found = read(this.#byId.get(pod, podUid, container, containerId));
+    return found !== undefined || pod !== podUid ? found : read(this.#anywhere.get(container, containerId));
   }
 
   /** Writes a row, or a better version of it, and keeps the bounds. To be called in a transaction. */
@@ -65,10 +73,10 @@ export class LedgerTable {
   }
 
   /** Notes where the last lines are. */
-  setLog(containerId: string, log: LogPosition): void {
-    const entry = this.get(containerId);
+  setLog(key: LedgerKey, log: LogPosition): void {
+    const entry = this.get(key);
     if (entry === undefined) return;
-    const { seq, pod, container } = entry;
+    const { seq, pod, container, containerId } = entry;
     this.#put.run(seq, pod, container, containerId, JSON.stringify({ ...entry, log }));
   }
 

@@ -8,7 +8,7 @@ import type { Termination } from "./termination.ts";
 
 /** Where one container's last lines are. */
 export interface FoundLog {
-  readonly containerId: string;
+  readonly end: Termination;
   readonly log: LogPosition;
 }
 
@@ -20,7 +20,7 @@ const MAX_WAITING = 256;
 export class LogFinder {
   readonly #logs: LogTails | undefined;
   readonly #clock: Clock;
-  readonly #waiting: (LogOwner & { readonly containerId: string })[] = [];
+  readonly #waiting: (LogOwner & { readonly end: Termination })[] = [];
   #working: Promise<void> | undefined;
   #stopped = false;
 
@@ -32,11 +32,12 @@ export class LogFinder {
   /** Looks for the logs of these ends; `onFound` is called with those that there are. */
   find(ended: readonly Termination[], onFound: (found: readonly FoundLog[]) => void): void {
     if (this.#logs === undefined || this.#stopped) return;
-    for (const { pod, podUid, container, containerId, restartCount } of ended) {
+    for (const end of ended) {
+      const { pod, podUid, container, restartCount } = end;
       const slash = pod.indexOf("/");
       if (slash < 0 || restartCount === undefined) continue;
       const [namespace, podName] = [pod.slice(0, slash), pod.slice(slash + 1)];
-      this.#waiting.push({ podUid, namespace, podName, container, restartCount, containerId });
+      this.#waiting.push({ podUid, namespace, podName, container, restartCount, end });
     }
     this.#waiting.splice(0, Math.max(this.#waiting.length - MAX_WAITING, 0));
     this.#working ??= this.#work(onFound).finally(() => (this.#working = undefined));
@@ -63,7 +64,7 @@ export class LogFinder {
     const found: FoundLog[] = [];
     for (let owner = this.#waiting.shift(); owner !== undefined; owner = this.#waiting.shift()) {
       const log = await this.#locate(owner);
-      if (log !== undefined) found.push({ containerId: owner.containerId, log });
+      if (log !== undefined) found.push({ end: owner.end, log });
     }
     onFound(found);
   }

@@ -41,4 +41,25 @@ export const JOURNAL_MIGRATIONS: readonly JournalMigration[] = [
       CREATE INDEX termination_by_container ON termination (pod, container);
     `,
   },
+  {
+    owner: "journal",
+    version: 2,
+    // No index on what is random: each row would write a page of its own. A subject that is met again after it was forgotten gets another row.
+    sql: `
+      CREATE TABLE termination_2 (
+        seq INTEGER PRIMARY KEY, pod TEXT NOT NULL, container TEXT NOT NULL, container_id TEXT NOT NULL, entry TEXT NOT NULL
+      ) STRICT;
+      INSERT INTO termination_2 SELECT seq, pod, container, container_id, entry FROM termination;
+      DROP TABLE termination;
+      ALTER TABLE termination_2 RENAME TO termination;
+      CREATE INDEX termination_by_container ON termination (pod, container, container_id);
+      CREATE TABLE journal_subject_2 (
+        id INTEGER PRIMARY KEY, text TEXT NOT NULL, last INTEGER NOT NULL,
+        pod_uid TEXT NOT NULL, container TEXT NOT NULL, container_id TEXT NOT NULL
+      ) STRICT;
+      INSERT INTO journal_subject_2 SELECT id, text, last, pod_uid, container, container_id FROM journal_subject;
+      DROP TABLE journal_subject;
+      ALTER TABLE journal_subject_2 RENAME TO journal_subject;
+    `,
+  },
 ];

@@ -36,9 +36,18 @@ const COMMAND_KEY = /^(?:command|cmd|cmdline|args|argv)$/i;
 const VALUE_KEY = /^(?:before|after|old|new|oldValue|newValue|from|to|was|is)$/i;
 const DIFF_KEY = /^(?:diff|specDiff|changes|differences)$/i;
 
-/** The JSON text that is written for an event's payload. Never throws. */
-export function redactedJson(type: string, data: unknown, settings: RedactionSettings): string {
-  if (data === undefined || data === null) return "";
+/** A payload as it is kept: the same as text and as a value. */
+export interface Redacted {
+  /** "" for none. */
+  readonly json: string;
+  readonly data: unknown;
+}
+
+const NOTHING: Redacted = { json: "", data: {} };
+
+/** What is written for an event's payload. Never throws. */
+export function redact(type: string, data: unknown, settings: RedactionSettings): Redacted {
+  if (data === undefined || data === null) return NOTHING;
   let kept: unknown;
   try {
     const rule = ruleOf(type, settings);
@@ -46,11 +55,16 @@ export function redactedJson(type: string, data: unknown, settings: RedactionSet
     kept = redactValue(seen, settings, 0);
   } catch {
     // A payload with a getter that throws: nothing of it is worth a lost batch.
-    return JSON.stringify({ unreadable: true });
+    kept = { unreadable: true };
   }
-  const text = JSON.stringify(kept) ?? "";
-  if (text === "{}") return "";
-  return text.length <= MAX_JSON ? text : shortened(kept, text.length);
+  const json = JSON.stringify(kept) ?? "";
+  if (json === "{}" || json === "") return NOTHING;
+  return json.length <= MAX_JSON ? { json, data: kept } : shortened(kept, json.length);
+}
+
+/** The text alone. */
+export function redactedJson(type: string, data: unknown, settings: RedactionSettings): string {
+  return redact(type, data, settings).json;
 }
 
 /** Redacts a payload that has no type's rule. */
@@ -59,6 +73,8 @@ export function redactValue(value: unknown, settings: RedactionSettings, depth: 
     case "string":
       return scrubText(value, MAX_TEXT);
     case "number":
+      // What JSON has no word for is null there.
+      return Number.isFinite(value) ? value : null;
     case "boolean":
       return value;
     case "bigint":
@@ -161,14 +177,14 @@ function ruleOf(type: string, { rules }: RedactionSettings): RedactionRule | und
   return slash < 0 ? undefined : rules.get(`${type.slice(0, slash)}/*`);
 }
 
-function shortened(kept: unknown, length: number): string {
+function shortened(kept: unknown, length: number): Redacted {
   const record = isRecord(kept) ? kept : {};
   const short: Record<string, unknown> = { truncated: length };
   for (const [key, value] of Object.entries(record)) {
     if (typeof value === "object" || Object.keys(short).length > 20) continue;
     short[key] = typeof value === "string" ? value.slice(0, MAX_FIRST_LINE) : value;
   }
-  return JSON.stringify(short);
+  return { json: JSON.stringify(short), data: short };
 }
 
 /** Whether a value has named fields. */

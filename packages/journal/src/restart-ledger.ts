@@ -106,9 +106,9 @@ export class RestartLedger {
     const { podUid, pod, containerId, container } = event.subject;
     if (containerId === undefined || podUid === undefined || container === undefined) return false;
     if (this.#open.has(containerId)) return false;
-    if (this.#parts.table.get(containerId) !== undefined) return false;
     const until = this.#parts.clock.monotonic() + OPEN_MS;
     const end = { died, podUid, pod: pod ?? podUid, container, containerId, until, settled: false };
+    if (this.#parts.table.get(end) !== undefined) return false;
     this.#open.set(containerId, end);
     this.#begun.push(containerId);
     const oldest = this.#open.keys().next().value;
@@ -118,7 +118,7 @@ export class RestartLedger {
 
   #write(end: OpenEnd, isNew: boolean): Termination | undefined {
     const { table, perContainer, inAll } = this.#parts;
-    const before = isNew ? undefined : table.get(end.containerId);
+    const before = isNew ? undefined : table.get(end);
     const record = this.#record(end);
     end.settled = this.#parts.records === undefined || (record !== undefined && record.reason !== "");
     const row = computeTermination(

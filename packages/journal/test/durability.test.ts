@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { JOURNAL_MIGRATIONS } from "@holdfast/journal";
 import { openStore } from "@holdfast/store";
 import { afterAll, expect, test } from "vitest";
-import { Bench, POD } from "./builders.ts";
+import { ABOUT, Bench, ID, POD, UID } from "./builders.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "journal-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -90,4 +90,33 @@ test("numbers of names that a lost file had are not used in the fresh one", asyn
     "pod/T40",
   ]);
   expect(bench.journal.terminations()).toHaveLength(1);
+});
+
+test("a file of the first version keeps its events and its ledger", async () => {
+  const path = join(folder, "first.db");
+  const old = openStore({ path, durability: "disposable", migrations: JOURNAL_MIGRATIONS.slice(0, 1) });
+  const subject = JSON.stringify(ABOUT);
+  const entry = JSON.stringify({ seq: 7, pod: POD, container: "web", containerId: ID, cause: "Outside" });
+  old.run(
+    "INSERT INTO journal_name (id, text, last) VALUES (1, 'pleg/ContainerDied', 7), (2, ?, 7)",
+    `pod ${POD}`,
+  );
+  old.run("INSERT INTO journal_subject VALUES (3, ?, 7, ?, 'web', ?)", subject, UID, ID);
+  old.run("INSERT INTO event VALUES (7, 1000, 1000, 1, 3, 2, NULL, '', '{\"exitCode\":137}')");
+  old.run("INSERT INTO segment VALUES (7, 7, 1, 1000, 1000)");
+  old.run("INSERT INTO termination VALUES (7, ?, 'web', ?, ?)", POD, ID, entry);
+  old.close();
+  await using bench = new Bench({ path });
+  await bench.journal.start();
+  expect(bench.journal.events({ pod: POD })).toMatchObject([
+    { seq: 7, type: "pleg/ContainerDied", subject: ABOUT, data: { exitCode: 137 } },
+  ]);
+  expect(bench.journal.terminations({ pod: POD })).toMatchObject([{ cause: "Outside" }]);
+  // Told again by the next run's first list: it is the same end.
+  bench.dies(137);
+  bench.dies(1, { ...ABOUT, containerId: "another" });
+  expect(bench.journal.terminations({ pod: POD }).map(({ containerId }) => containerId)).toStrictEqual([
+    "another",
+    ID,
+  ]);
 });

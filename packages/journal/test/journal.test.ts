@@ -205,3 +205,13 @@ test("a subject without a container id stays without one", async () => {
   bench.publish("pod/ContainerCreating", {}, { podUid: UID, pod: POD, container: "web" });
   expect(bench.journal.events({ container: "web" })[0]?.subject.containerId).toBeUndefined();
 });
+
+test("with nothing to write nothing wakes: no timer is left", async () => {
+  await using bench = new Bench();
+  await bench.journal.start();
+  bench.publish("pod/X");
+  await bench.clock.advance(1000);
+  expect(bench.clock.waiting).toBe(0);
+  await bench.clock.advance(3_600_000);
+  expect(bench.clock.waiting).toBe(0);
+});

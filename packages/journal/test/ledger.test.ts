@@ -151,6 +151,17 @@ test("the ledger is bounded by container and outlives its events", async () => {
   ]);
 });
 
+test("an end that is told again under the pod's UID alone is the same end", async () => {
+  await using bench = new Bench();
+  await bench.journal.start();
+  bench.starts(0);
+  bench.dies(1);
+  bench.journal.flush();
+  await bench.clock.advance(60_000);
+  bench.dies(1, { ...ABOUT, pod: ABOUT.podUid ?? "" });
+  expect(bench.journal.terminations()).toHaveLength(1);
+});
+
 test("a sandbox's end is no container's", async () => {
   await using bench = new Bench();
   await bench.journal.start();
