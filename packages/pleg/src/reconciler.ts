@@ -115,7 +115,7 @@ export class Reconciler {
     for (const [uid, pod] of listing.pods) apply(uid, pod);
     for (const uid of this.records.uids()) if (!listing.pods.has(uid)) apply(uid, undefined);
     if (this.heardOf.size > 0)
-      for (const uid of [...this.heardOf.uids()])
+      for (const uid of this.heardOf.uids())
         if (!listing.pods.has(uid) && this.records.get(uid) === undefined) apply(uid, undefined);
     this.records.setGlobalOrder(listing.order);
     if (this.exits.size > 0)
