@@ -12,6 +12,7 @@ import { describePod } from "../src/cli/describe-pod.ts";
 import { formatPodList } from "../src/cli/pod-rows.ts";
 import { computeFindings } from "../src/doctor/compute-findings.ts";
 import type { DoctorFacts } from "../src/doctor/compute-findings.ts";
+import type { ProbeSnapshot } from "@holdfast/probe";
 import { expect, test } from "vitest";
 
 function terminal(): Terminal & { stdout: string; stderr: string } {
@@ -247,4 +248,50 @@ test.each<[string, Partial<DoctorFacts>, string, string]>([
   const [finding] = computeFindings({ ...facts, ...change }).filter((candidate) => candidate.level !== "ok");
   expect(finding?.level).toBe(level);
   expect(finding?.mend).toContain(mend);
+});
+
+test("describe shows what each probe asks, what it found and what could not be asked", () => {
+  const found: ProbeSnapshot = {
+    podUid: "u1",
+    container: "c",
+    kind: "readiness",
+    containerId: "abc",
+    verdict: "failure",
+    verdictAgeMs: 61_000,
+    probedAgeMs: 300,
+    restored: true,
+    run: 3,
+    onHold: false,
+    lastProblem: "Readiness probe failed: HTTP probe failed with statuscode: 500",
+    successful: 7,
+    failed: 3,
+    proberErrors: 1,
+    periodMs: 200,
+  };
+  const probed: PodObject = {
+    ...pod,
+    metadata: { ...pod.metadata, annotations: { "holdfast.agent/readiness-probe-timing": "period=200ms" } },
+    spec: {
+      containers: [
+        {
+          name: "c",
+          image: "i",
+          readinessProbe: { httpGet: { path: "ready", port: "web" }, failureThreshold: 1 },
+          livenessProbe: { exec: { command: ["test", "-f", "/x"] }, initialDelaySeconds: 5 },
+          startupProbe: { grpc: { port: 9000, service: "s" } },
+        },
+      ],
+    },
+    holdfast: { ...pod.holdfast, probes: [found] },
+  };
+  const text = describePod(probed, now);
+  for (const line of [
+    "    Liveness:    exec [test -f /x] delay=5s timeout=1s period=10s #success=1 #failure=3",
+    "    Readiness:   http-get http://:web/ready delay=0s timeout=1s period=200ms #success=1 #failure=1",
+    "                 failure for 61s, kept from before the agent's start (7 succeeded, 3 failed, 1 could not be made)",
+    "                 last problem: Readiness probe failed: HTTP probe failed with statuscode: 500",
+    "    Startup:     grpc <pod>:9000 s delay=0s timeout=1s period=10s #success=1 #failure=3",
+  ])
+    expect(text.split("\n")).toContain(line);
+  expect(describePod(pod, now)).not.toContain("Liveness");
 });

@@ -22,6 +22,7 @@
  */
 import type { NodeCondition } from "@holdfast/node";
 import type { Pod, PodStatus } from "@holdfast/core/pod-types";
+import type { ProbeSnapshot } from "@holdfast/probe";
 import type { JournalEvent, KubeEvent, Story, Termination } from "@holdfast/journal";
 
 /** A pod with its status and what Holdfast knows beside it. */
@@ -36,6 +37,8 @@ export interface PodObject extends Pod {
     readonly waits?: readonly WaitObject[];
     /** File that the manifest came from. */
     readonly file?: string;
+    /** Its probes as they stand, with the age of each verdict; only when one pod is asked for. */
+    readonly probes?: readonly ProbeSnapshot[];
     /** Its last events, oldest first; only when one pod is asked for. */
     readonly events?: readonly PodEvent[];
   };

@@ -8,6 +8,7 @@ import type { KubeEvent } from "@holdfast/journal";
 import type { PodObject } from "../api/types.ts";
 import { formatKubeEvents } from "./event-lines.ts";
 import { waitLines } from "./pod-rows.ts";
+import { probeLines } from "./probe-lines.ts";
 
 /** Kubernetes events shown. */
 const MAX_EVENTS = 20;
@@ -35,8 +36,8 @@ export function describePod(
     ...(pod.holdfast.file === undefined ? [] : [field("Manifest", pod.holdfast.file)]),
     ...pod.holdfast.problems.map((problem) => field("Problem", problem)),
     ...waitLines(pod, now).map((line) => field("Waits", line)),
-    ...containers("Init Containers", spec.initContainers ?? [], status.initContainerStatuses ?? []),
-    ...containers("Containers", spec.containers, status.containerStatuses ?? []),
+    ...containers("Init Containers", pod, spec.initContainers ?? [], status.initContainerStatuses ?? []),
+    ...containers("Containers", pod, spec.containers, status.containerStatuses ?? []),
     "Conditions:",
     ...(status.conditions ?? []).map(
       (condition) =>
@@ -63,6 +64,7 @@ function map(label: string, entries: Record<string, string> = {}): string[] {
 
 function containers(
   title: string,
+  pod: PodObject,
   specs: readonly Container[],
   statuses: readonly ContainerStatus[],
 ): string[] {
@@ -71,6 +73,7 @@ function containers(
     `${title}:`,
     ...specs.flatMap((container) =>
       containerLines(
+        pod,
         container,
         statuses.find((status) => status.name === container.name),
       ),
@@ -78,7 +81,7 @@ function containers(
   ];
 }
 
-function containerLines(container: Container, status: ContainerStatus | undefined): string[] {
+function containerLines(pod: PodObject, container: Container, status: ContainerStatus | undefined): string[] {
   const ports =
     container.ports?.map(
       (port) =>
@@ -97,6 +100,9 @@ function containerLines(container: Container, status: ContainerStatus | undefine
     field("Ready", status?.ready === true ? "True" : "False", "    "),
     field("Restart Count", String(status?.restartCount ?? 0), "    "),
     ...resourceLines(container),
+    ...probeLines(pod, container, pod.holdfast.probes).map(([label, text]) =>
+      label === "" ? `${" ".repeat(17)}${text}` : field(label, text, "    "),
+    ),
     ...(container.env?.length
       ? [field("Environment", container.env.map((variable) => variable.name).join(", "), "    ")]
       : []),

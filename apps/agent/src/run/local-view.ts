@@ -293,7 +293,10 @@ export class LocalView implements AgentView, Component {
         problems,
         ...(view.waits.length > 0 && { waits: view.waits.map((wait) => this.#waitObject(wait)) }),
         ...(file !== undefined && { file }),
-        ...(withEvents && { events: this.#events.of(pod.metadata.uid) }),
+        ...(withEvents && {
+          events: this.#events.of(pod.metadata.uid),
+          probes: side?.probes.snapshot(pod.metadata.uid) ?? [],
+        }),
       },
     };
   }
