@@ -41,6 +41,7 @@ import { ImageReader } from "./image-reader.ts";
 import { ImageRecords } from "./image-records.ts";
 import { ImageRemover } from "./image-remover.ts";
 import type { RemovalOutcome } from "./image-remover.ts";
+import { LostUsers } from "./lost-users.ts";
 import { planImageGc } from "./plan-image-gc.ts";
 
 const DEFAULT_PERIOD_MS = 5 * 60_000;
@@ -61,6 +62,7 @@ export class ImageGcManager implements Component {
   readonly #policy: ImageGcPolicy;
   readonly #records: ImageRecords;
   readonly #reader: ImageReader;
+  readonly #lost: LostUsers;
   readonly #metrics: ImageGcMetrics;
   readonly #logger: Logger;
   readonly #publish: Publisher;
@@ -85,6 +87,7 @@ export class ImageGcManager implements Component {
     this.#records = new ImageRecords({ clock, checkpoint, logger: this.#logger });
     const { sandboxImages = [], imageVolumes = true } = options;
     this.#reader = new ImageReader({ runtime, clock, filesystem, sandboxImages, imageVolumes });
+    this.#lost = new LostUsers({ clock, reader: this.#reader, publish: this.#publish, logger: this.#logger });
     const { layers = runtimeImageLayers(runtime, clock, options.readBlob) } = options;
     this.#looker = new ImageGcLooker({
       clock,
@@ -207,6 +210,7 @@ export class ImageGcManager implements Component {
     const startedAt = clock.monotonic();
     let result: ImageGcResult;
     try {
+      await this.#lost.look(link.signal);
       const facts = await this.#looker.look(goal, link.signal, { policy });
       const plan = planImageGc(facts, policy, goal);
       this.#metrics.planned(plan);
@@ -243,6 +247,7 @@ export class ImageGcManager implements Component {
           runtime: this.#options.runtime,
           reader: this.#reader,
           locks: this.locks,
+          lost: this.#lost,
           publish: this.#publish,
           logger: this.#logger,
           onGone: (id) => this.#records.forget(id),

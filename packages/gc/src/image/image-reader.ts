@@ -81,12 +81,15 @@ export class ImageReader {
     return image === undefined ? undefined : toGcImage(image);
   }
 
+  /** Containers of every owner. */
+  async containers(signal: AbortSignal): Promise<readonly Container[]> {
+    const options = { signal, deadlineMs: LIST_DEADLINE_MS };
+    return (await this.#options.runtime.listContainers({}, options)).containers;
+  }
+
   /** Who uses these images. A container whose mounts cannot be read is named, and fails nothing. */
   async users(images: readonly GcImage[], signal: AbortSignal): Promise<ImageUsers> {
-    const { containers } = await this.#options.runtime.listContainers(
-      {},
-      { signal, deadlineMs: LIST_DEADLINE_MS },
-    );
+    const containers = await this.containers(signal);
     const unreadable = this.#options.imageVolumes ? await this.#readMounts(containers, signal) : [];
     const users = computeImageUsers(images, containers, (id) => this.#mounts.get(id) ?? []);
     return { users, containers, unreadable };

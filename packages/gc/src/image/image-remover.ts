@@ -7,20 +7,18 @@
  * stays. What somebody else begins to use in the moment of its removal cannot be kept, but is noticed and told. A runtime that does not answer ends the pass.
  */
 import type { EventType, Publisher } from "@holdfast/bus";
-import type { Container } from "@holdfast/cri";
 import { errorText, isDeadline, isNotFound } from "@holdfast/core/errors";
 import type { Logger } from "@holdfast/core/log";
 import type { ImageGcRuntime } from "../ports.ts";
-import { ImageRemoved, ImageRemoving, ImageSpared, RemovedImageUsed } from "../events.ts";
+import { ImageRemoved, ImageRemoving, ImageSpared } from "../events.ts";
 import type { ImageRemovalData } from "../events.ts";
 import type { GcImage, ImageGcEntry, ImageGcFacts, ImageGcPlan } from "./image-gc-facts.ts";
 import type { ImageGcStep } from "./image-gc-options.ts";
 import type { ImageLocks } from "./image-locks.ts";
 import { allNames, shownName } from "./image-names.ts";
-import type { ImageNames } from "./image-names.ts";
 import type { ImageReader } from "./image-reader.ts";
-import { imageNamesOf, ImageIndex, shownContainer } from "./image-users.ts";
 import { LayerAccount } from "./layer-account.ts";
+import type { LostUsers } from "./lost-users.ts";
 
 const REMOVE_DEADLINE_MS = 2 * 60_000;
 /** So many calls in a row without an answer: the runtime hangs, and the rest of the pass would, too. */
@@ -31,6 +29,7 @@ export interface ImageRemoverDeps {
   readonly runtime: Pick<ImageGcRuntime, "removeImage">;
   readonly reader: ImageReader;
   readonly locks: ImageLocks;
+  readonly lost: LostUsers;
   readonly publish: Publisher;
   readonly logger: Logger;
   /** It is not there any more, by whose hand ever. */
@@ -59,11 +58,9 @@ export class ImageRemover {
   readonly #facts: ImageGcFacts;
   readonly #causes: readonly number[];
   readonly #account: LayerAccount;
-  readonly #removed = new Map<string, { readonly name: string; readonly seq: number }>();
-  readonly #removedImages: ImageNames[] = [];
+  readonly #removed: string[] = [];
   readonly #spared = new Map<string, string>();
   readonly #failures: unknown[] = [];
-  readonly #told = new Set<string>();
   #freed = 0;
   #freedBySpace = 0;
   #deadlines = 0;
@@ -80,9 +77,9 @@ export class ImageRemover {
     for (const entry of plan.entries) if (entry.rule === "max-age") await this.#attempt(entry, signal);
     // kubelet: a failure of the age pass ends the pass.
     if (this.#failures.length === 0) await this.#freeSpace(plan, signal);
-    if (this.#removed.size > 0) await this.#lookForLostUsers(signal);
+    if (this.#removed.length > 0) await this.#deps.lost.look(signal);
     return {
-      removed: [...this.#removed.keys()],
+      removed: this.#removed,
       spared: this.#spared,
       freedBytes: this.#freed,
       freedBySpaceBytes: this.#freedBySpace,
@@ -133,7 +130,7 @@ export class ImageRemover {
   }
 
   async #remove(entry: ImageGcEntry, signal: AbortSignal): Promise<Fate> {
-    const { locks, reader, runtime } = this.#deps;
+    const { locks, lost, reader, runtime } = this.#deps;
     const { image } = entry;
     const begun = locks.beginRemoval(allNames(image));
     if ("heldBy" in begun) return { kind: "spared", why: `about to be used by ${begun.heldBy}` };
@@ -142,7 +139,7 @@ export class ImageRemover {
     if (current === undefined) return { kind: "gone" };
     if (current.pinned) return { kind: "spared", why: "pinned meanwhile" };
     const { users, containers, unreadable } = await reader.users([current], signal);
-    await this.#noticeLostUsers(containers, signal);
+    await lost.notice(containers, signal);
     const [user] = users.get(current.id) ?? [];
     if (user !== undefined) return { kind: "spared", why: `used by ${user.name} since` };
     if (unreadable.length > this.#facts.unreadableUsers && entry.lastUsedAgoMs === undefined)
@@ -158,8 +155,8 @@ export class ImageRemover {
       throw error;
     }
     const seq = this.#publish(ImageRemoved, entry, [intent]);
-    this.#removed.set(image.id, { name: shownName(image), seq });
-    this.#removedImages.push(current);
+    this.#removed.push(image.id);
+    lost.remember(current, seq);
     return { kind: "removed" };
   }
 
@@ -178,37 +175,6 @@ export class ImageRemover {
     onStep({ kind: "spared", imageId: image.id, name, why, failed });
     publish.publish(ImageSpared, { imageId: image.id, why, failed }, { subject, causes: this.#causes });
     if (failed) logger.warn("image could not be removed", { image: name, err: why });
-  }
-
-  async #lookForLostUsers(signal: AbortSignal): Promise<void> {
-    try {
-      const { containers } = await this.#deps.reader.users([], signal);
-      await this.#noticeLostUsers(containers, signal);
-    } catch (error) {
-      signal.throwIfAborted();
-      this.#deps.logger.debug("containers could not be listed after image GC", { err: errorText(error) });
-    }
-  }
-
-  /** By the surest that a container tells: a tag may have moved to another image since. One that was pulled again is not lost. */
-  async #noticeLostUsers(containers: readonly Container[], signal: AbortSignal): Promise<void> {
-    if (this.#removed.size === 0) return;
-    const index = new ImageIndex(this.#removedImages);
-    for (const container of containers) {
-      const [surest = ""] = imageNamesOf(container).filter((name) => name !== "");
-      const imageId = index.find([surest]) ?? "";
-      const lost = this.#removed.get(imageId);
-      if (lost === undefined || this.#told.has(container.id)) continue;
-      this.#told.add(container.id);
-      if ((await this.#deps.reader.image(surest, signal)) !== undefined) continue;
-      const message = `${shownContainer(container)} was created with ${lost.name} while image GC removed it: it can be started, but not created again without a pull`;
-      this.#deps.logger.warn("removed image is used", { image: lost.name, containerId: container.id });
-      this.#deps.publish.publish(
-        RemovedImageUsed,
-        { imageId, containerId: container.id, message },
-        { subject: { image: lost.name, containerId: container.id }, causes: [lost.seq] },
-      );
-    }
   }
 }
 
