@@ -7,6 +7,8 @@ import type { GcView } from "./gc-routes.ts";
 import { journalAnswer } from "./journal-routes.ts";
 import type { JournalView } from "./journal-routes.ts";
 import type { ApiAnswer, ApiRequest, ApiRouter } from "./server.ts";
+import { statsAnswer } from "./stats-routes.ts";
+import type { StatsView } from "./stats-routes.ts";
 import type { ExecAnswer, ExecBody, NodeObject, PodList, PodObject, WatchEvent } from "./types.ts";
 
 /** Which lines of which log. */
@@ -41,11 +43,12 @@ export interface AgentView {
 
 const MAX_EXEC_SECONDS = 3600;
 
-/** Makes the router. Without a journal its routes say that there is none; `gc` is undefined until the runtime has answered. */
+/** Makes the router. Without a journal its routes say that there is none; `gc` and `stats` are undefined until the runtime has answered. */
 export function createRouter(
   view: AgentView,
   journal?: JournalView,
   gc: () => GcView | undefined = () => undefined,
+  stats: () => StatsView | undefined = () => undefined,
 ): ApiRouter {
   return async (request) => {
     const [first, second, third, ...rest] = request.segments;
@@ -56,9 +59,11 @@ export function createRouter(
         contentType: "text/plain; version=0.0.4",
       };
     if (first === "debug" && second === "snapshot") return { json: view.snapshot() };
+    if (first === "stats" && second === "summary") return statsAnswer(stats(), request, "summary");
     if (first === "api" && second === "v1") {
       if (third === "pods" && rest.length === 0) return podsAnswer(view, request);
       if (third === "node" && rest.length === 0) return { json: view.node() };
+      if (third === "stats") return statsAnswer(stats(), request, "all");
       if (third === "gc") return gcAnswer(gc(), request, rest);
       if (third === "journal") return journalAnswer(required(journal), request, rest, () => view.node().name);
       if (third === "namespaces" && rest[1] === "pods") return podAnswer(view, request, rest);

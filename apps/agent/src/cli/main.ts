@@ -19,6 +19,7 @@ import { getCommand } from "./commands/get.ts";
 import { logsCommand } from "./commands/logs.ts";
 import { retryCommand } from "./commands/retry.ts";
 import { runCommand } from "./commands/run.ts";
+import { topCommand } from "./commands/top.ts";
 import { validateCommand } from "./commands/validate.ts";
 import { versionCommand } from "./commands/version.ts";
 import { whyCommand } from "./commands/why.ts";
@@ -31,6 +32,7 @@ export const COMMANDS: readonly Command[] = [
   describeCommand,
   whyCommand,
   eventsCommand,
+  topCommand,
   logsCommand,
   execCommand,
   retryCommand,

@@ -137,7 +137,15 @@ export class Agent {
     });
     const api = host.serve({
       socketPath: join(config.runDir, SOCKET_NAME),
-      router: createRouter(view, journal, () => this.#side?.gc),
+      router: createRouter(
+        view,
+        journal,
+        () => this.#side?.gc,
+        () => {
+          const provider = this.#side?.stats;
+          return provider === undefined ? undefined : { provider, clock };
+        },
+      ),
       logger: logger.child({ component: "local-api" }),
     });
     view.attachRuntimeState(runtimeState, () => [

@@ -20,6 +20,8 @@ import type { ProbeHandlers, ProbeProcesses } from "@holdfast/probe";
 import { nodeProbeHandlers, nodeProbeProcesses } from "@holdfast/probe/node";
 import { openCgroupTree, systemdSlices } from "@holdfast/resource";
 import type { CgroupTree, SystemdSlices } from "@holdfast/resource";
+import type { StatsHost } from "@holdfast/stats";
+import { nodeStatsHost } from "@holdfast/stats/node";
 import { volumeHost } from "@holdfast/volume";
 import type { VolumeHost } from "@holdfast/volume";
 import { ApiServer } from "../api/server.ts";
@@ -46,6 +48,8 @@ export interface MachinePorts {
   readonly filesystem?: ReadFilesystem;
   /** Absent: sizes of images' layers are reckoned. */
   readonly readBlob?: ReadBlob;
+  /** What statistics are read from. Absent: there are none. */
+  readonly stats?: StatsHost;
   /** The kernel's log. Absent: nobody watches for kills by the kernel. */
   readonly kmsg?: KmsgDevice;
   /** Counters of kills in cgroups. Absent: the kernel's log and the runtime are the witnesses. */
@@ -105,6 +109,7 @@ export const realMachine: Machine = {
     volumes: volumeHost,
     logFiles: nodeLogFiles([config.podLogsDir, LEGACY_LOG_LINKS]),
     filesystem: readNodeFilesystem,
+    stats: nodeStatsHost(),
     readBlob: readContainerdBlob,
     kmsg: new NodeKmsgDevice(),
     oomCounters: new NodeOomCounters(),

@@ -26,6 +26,7 @@ import {
 import { ProbeManager, ProbeResultChanged } from "@holdfast/probe";
 import { PodContainerManager, podCgroupPath } from "@holdfast/resource";
 import type { CgroupDriver } from "@holdfast/resource";
+import type { SummaryProvider } from "@holdfast/stats";
 import { StatusManager } from "@holdfast/status";
 import { VolumeManager } from "@holdfast/volume";
 import type { AgentConfig } from "../config/agent-config.ts";
@@ -37,6 +38,7 @@ import { LEGACY_LOG_LINKS } from "./machine.ts";
 import type { MachinePorts } from "./machine.ts";
 import { withPodsUp } from "./owned-pods.ts";
 import type { StateFolder } from "./state-folder.ts";
+import { makeStatsSide } from "./stats-side.ts";
 import { VerdictRelay } from "./verdict-relay.ts";
 
 /** What the pod side is made from. */
@@ -68,6 +70,8 @@ export interface PodSide {
   readonly probes: ProbeManager;
   /** Absent where the machine has no log files. */
   readonly gc: GcSide | undefined;
+  /** Absent where the machine has no figures. */
+  readonly stats: SummaryProvider | undefined;
 }
 
 /** What tells that containers of a pod have changed. */
@@ -161,7 +165,18 @@ export function makePodSide(options: PodSideOptions): PodSide {
     metrics,
   });
   const resources = makeResources(options);
-  const { logFiles, filesystem } = ports;
+  const stats =
+    ports.stats === undefined
+      ? undefined
+      : makeStatsSide({
+          ...options,
+          host: ports.stats,
+          podsDir,
+          pods: () => pods.pods().map(({ pod }) => ({ pod, status: pleg.get(pod.metadata.uid).status })),
+        });
+  const { logFiles } = ports;
+  // Together with statistics: one bound of threads that dead mounts may hold.
+  const filesystem = stats === undefined ? ports.filesystem : stats.filesystems.read.bind(stats.filesystems);
   // The kubelet's own folder of links only where its own log folder is used.
   const containerLogsDir = config.podLogsDir === "/var/log/pods" ? LEGACY_LOG_LINKS : "";
   const gc: GcSide | undefined =
@@ -262,6 +277,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
       // Old kills are told when it is known whose they are.
       ...(replays ? [oom] : []),
       ...(gc?.components ?? []),
+      ...(stats === undefined ? [] : [stats]),
     ],
     pleg,
     probes,
@@ -269,6 +285,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
     pods,
     status,
     gc,
+    stats,
   };
 }
 
