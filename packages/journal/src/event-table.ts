@@ -225,10 +225,18 @@ export class EventTable {
     return this.#page({}, [["event.pod = ?", 0]], undefined, 0, limit);
   }
 
-  /** Events about an image, newest first. */
-  ofImage(image: string, limit: number): readonly JournalEvent[] {
-    const id = this.#names.find(`image ${image}`);
-    return id === undefined ? [] : this.#page({}, [["event.image = ?", id]], undefined, 0, limit);
+  /** Events about an image under any of its names, newest first. */
+  ofImage(names: readonly string[], limit: number): readonly JournalEvent[] {
+    const pages = names.flatMap((name) => {
+      const id = this.#names.find(`image ${name}`);
+      return id === undefined ? [] : [this.#page({}, [["event.image = ?", id]], undefined, 0, limit)];
+    });
+    const [only = []] = pages;
+    if (pages.length < 2) return only;
+    return pages
+      .flat()
+      .sort((a, b) => b.seq - a.seq)
+      .slice(0, limit);
   }
 
   #page(

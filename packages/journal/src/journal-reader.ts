@@ -4,6 +4,7 @@
 import { aggregateKubeEvents } from "./event-correlator.ts";
 import type { EventTable } from "./event-table.ts";
 import type { EventQuery, JournalEvent } from "./journal-event.ts";
+import { imageNames } from "./image-names.ts";
 import { computeKubeEvent } from "./kube-event.ts";
 import type { KubeEvent } from "./kube-event.ts";
 import type { LedgerTable, TerminationQuery } from "./ledger-table.ts";
@@ -76,7 +77,7 @@ export class JournalReader {
   }
 
   whyImage(image: string): Story {
-    return tellImage(image, this.#parts.events.ofImage(image, STORY_EVENTS));
+    return tellImage(image, this.#parts.events.ofImage(imageNames(image), STORY_EVENTS));
   }
 
   /** `namespace/name` of pods whose name is `name`, those that were heard of last first. */

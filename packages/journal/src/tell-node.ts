@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Pure: the stories of the node and of an image, from their events. */
+import { formatDuration } from "@holdfast/core/duration";
 import { GAP_TYPE } from "./events.ts";
 import type { JournalEvent } from "./journal-event.ts";
 import { isRecord } from "./redact.ts";
@@ -9,6 +10,20 @@ import type { Chapter, Story } from "./story.ts";
 const MAX_CHAPTERS = 50;
 
 type Sentence = (data: Readonly<Record<string, unknown>>, event: JournalEvent) => string | undefined;
+
+const MAX_PLAIN = 200;
+
+function mebibytes(data: Readonly<Record<string, unknown>>, key: string): string {
+  const bytes = data[key];
+  return typeof bytes === "number" ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : "an unknown amount";
+}
+
+/** The victim of the kernel, as far as it is known. */
+function victim(data: Readonly<Record<string, unknown>>): string {
+  const name = said(data, "process") || "a process";
+  const pid = said(data, "pid") === "" ? "" : ` (pid ${said(data, "pid")})`;
+  return `${name}${pid}${data["memoryBytes"] === undefined ? "" : `, which held ${mebibytes(data, "memoryBytes")}`}`;
+}
 
 function said(data: Readonly<Record<string, unknown>>, key: string): string {
   const value = data[key];
@@ -25,6 +40,23 @@ const NODE_SENTENCES: Readonly<Record<string, Sentence>> = {
     if (runtime === "" && network === "") return "the runtime and its network are ready";
     return runtime === "" ? `the network is not ready: ${network}` : `the runtime is not ready: ${runtime}`;
   },
+  "oom/SystemOOM": (data) => `the machine was out of memory: the kernel killed ${victim(data)}`,
+  "oom/ProcessOOM": (data) =>
+    `the kernel killed ${victim(data)} at a memory limit that is no container's of ours`,
+  "oomwatch/KmsgGap": (data) =>
+    `${said(data, "lost")} records of the kernel's log were overwritten before they were read`,
+  "oomwatch/KmsgChanged": (data) =>
+    said(data, "problem") === ""
+      ? "the kernel's log can be read again"
+      : `the kernel's log cannot be read: ${said(data, "problem")}`,
+  "gc/ImageGcStarted": (data) => {
+    const usage = said(data, "usagePercent");
+    const by = said(data, "by");
+    return `image GC: ${said(data, "images")} ${said(data, "images") === "1" ? "image has" : "images have"} to go${usage === "" ? "" : `, their disk is ${usage} % full`}${by === "" ? "" : ` (asked for by ${by})`}`;
+  },
+  "gc/LogRotationFailed": (data) => `log ${said(data, "path")} was not rotated: ${said(data, "error")}`,
+  "device/ResourceChanged": (data) =>
+    `${said(data, "resource")}: ${said(data, "allocatable")} of ${said(data, "capacity")} devices can be used`,
   "pod/ManifestProblemChanged": (data) => {
     const first = said(data, "first");
     return first === ""
@@ -39,6 +71,20 @@ function suffix(text: string): string {
   return text === "" ? "" : ` (${text})`;
 }
 
+const IMAGE_SENTENCES: Readonly<Record<string, Sentence>> = {
+  "gc/ImageRemoving": (data) => `it will be removed: ${said(data, "reason")}`,
+  "gc/ImageRemoved": (data) => `removed, ${mebibytes(data, "sizeBytes")}: ${said(data, "reason")}`,
+  "gc/ImageSpared": (data) => `it stays: ${said(data, "why")}`,
+  "pod/BackOff": (data) => {
+    const left = data["remainingMs"];
+    const wait =
+      typeof left === "number"
+        ? `; the next pull comes in ${formatDuration(Math.round(left / 1000) * 1000)}`
+        : "";
+    return `${said(data, "message")}${wait}`;
+  },
+};
+
 /** What befell the node, newest first. */
 export function tellNode(events: readonly JournalEvent[]): Story {
   const chapters = events.flatMap((event) => chapterOf(event, NODE_SENTENCES) ?? []).slice(0, MAX_CHAPTERS);
@@ -49,20 +95,28 @@ export function tellNode(events: readonly JournalEvent[]): Story {
 
 /** What became of an image, newest first. */
 export function tellImage(image: string, events: readonly JournalEvent[]): Story {
-  const chapters = events.flatMap((event) => chapterOf(event, {}) ?? []).slice(0, MAX_CHAPTERS);
+  const chapters = events.flatMap((event) => chapterOf(event, IMAGE_SENTENCES) ?? []).slice(0, MAX_CHAPTERS);
   const [last] = chapters;
   const headline = last === undefined ? "nothing is known of this image" : `the last: ${last.title}`;
   return { about: `image ${image}`, headline, chapters };
 }
 
-/** Its own words where an event has them, else its name. */
+/** For events that nobody taught this package to tell. */
+function plain(name: string, data: Readonly<Record<string, unknown>>): string {
+  const parts = Object.entries(data).flatMap(([key, value]) =>
+    typeof value === "object" || value === "" ? [] : [`${key}=${String(value)}`],
+  );
+  return [name, ...parts].join(" ").slice(0, MAX_PLAIN);
+}
+
+/** Its own words where an event has them, else its name and payload. */
 function chapterOf(event: JournalEvent, sentences: Readonly<Record<string, Sentence>>): Chapter | undefined {
   const data = isRecord(event.data) ? event.data : {};
   const sentence = sentences[event.type]?.(data, event);
   const message = said(data, "message");
   const reason = said(data, "reason");
   const name = event.type.slice(event.type.indexOf("/") + 1);
-  const own = message === "" ? name : `${reason === "" ? name : reason}: ${message}`;
+  const own = message === "" ? plain(name, data) : `${reason === "" ? name : reason}: ${message}`;
   const { pod, container, device } = event.subject;
   const lines = [
     ...(pod === undefined ? [] : [`pod ${pod}${container === undefined ? "" : `, container ${container}`}`]),
