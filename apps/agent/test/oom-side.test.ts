@@ -122,3 +122,23 @@ test("a new container's counter is not read, an older one's once, and both have 
   await clock.settle();
   expect(asked).toEqual(["/kubepods/podu/old", "/kubepods/podu/new"]);
 });
+
+test("a log that cannot be read is a warning about the node, and no failure", async () => {
+  const clock = new ManualClock();
+  const open = (): never => {
+    throw new Error("EPERM: operation not permitted");
+  };
+  await using side = new OomSide({
+    clock,
+    bus: new Bus({ clock }),
+    device: { open, uptimeMs: () => 0 },
+    metrics: new MetricsRegistry(),
+    logger: silentLogger,
+    nodeName: "n",
+    statuses: () => [],
+    cgroupOf: () => undefined,
+  });
+  await side.start();
+  expect(side.health().failures).toEqual([]);
+  expect(side.warnings().join()).toContain("EPERM");
+});

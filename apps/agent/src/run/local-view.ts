@@ -191,6 +191,7 @@ export class LocalView implements AgentView, Component {
     const readiness = this.#runtimeState?.readiness() ?? { runtime: "not started", network: undefined };
     const views = this.#side?.pods.pods() ?? [];
     const identity = this.#runtimeState?.identity();
+    const resources = this.#side?.devices.resources() ?? [];
     return {
       name: config.nodeName,
       instanceId,
@@ -208,13 +209,14 @@ export class LocalView implements AgentView, Component {
         cgroups: `v${machine.cgroupVersion}`,
         address: machine.hostIP ?? "",
       },
+      ...(resources.length > 0 && { resources }),
       pods: {
         running: views.filter((view) => view.status?.phase === "Running").length,
         total: views.length,
         capacity: config.maxPods,
       },
       agent: { version: VERSION, startedAt: new Date(this.#startedAt).toISOString(), pid: process.pid },
-      warnings: [...configWarnings, ...this.#podTroubles(views)],
+      warnings: [...configWarnings, ...(this.#side?.oom?.warnings() ?? []), ...this.#podTroubles(views)],
     };
   }
 
@@ -287,7 +289,7 @@ export class LocalView implements AgentView, Component {
     ];
     return {
       ...pod,
-      status: view.status ?? NO_STATUS,
+      status: side?.devices.withHealth(pod, view.status ?? NO_STATUS) ?? view.status ?? NO_STATUS,
       holdfast: {
         worker: state,
         problems,

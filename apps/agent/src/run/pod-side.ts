@@ -70,6 +70,8 @@ export interface PodSide {
   readonly probes: ProbeManager;
   /** Absent where the machine has no log files. */
   readonly gc: GcSide | undefined;
+  /** Undefined where nobody reads the kernel's log. */
+  readonly oom: OomSide | undefined;
   /** Absent where the machine has no figures. */
   readonly stats: SummaryProvider | undefined;
 }
@@ -285,6 +287,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
     pods,
     status,
     gc,
+    oom,
     stats,
   };
 }
