@@ -197,8 +197,8 @@ export class DeviceManager implements Component {
       link.signal.throwIfAborted();
       return { kind: "admitted" };
     } catch (error) {
+      // Nobody is told of what is free again: who waits for it would wake itself, and take it, and fail, without end.
       this.#allocator.undo(made);
-      if (made.length > 0) this.#freed();
       link.signal.throwIfAborted();
       return refusal(error);
     } finally {
@@ -235,7 +235,6 @@ export class DeviceManager implements Component {
     this.#reuse = undefined;
     this.#allocator.undo(made.list);
     this.#saveSoon();
-    this.#freed();
   }
 
   /** kubelet: GetTopologyHints. */

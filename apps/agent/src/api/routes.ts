@@ -49,6 +49,7 @@ export function createRouter(
   journal?: JournalView,
   gc: () => GcView | undefined = () => undefined,
   stats: () => StatsView | undefined = () => undefined,
+  devices: () => unknown = () => undefined,
 ): ApiRouter {
   return async (request) => {
     const [first, second, third, ...rest] = request.segments;
@@ -64,6 +65,7 @@ export function createRouter(
       if (third === "pods" && rest.length === 0) return podsAnswer(view, request);
       if (third === "node" && rest.length === 0) return { json: view.node() };
       if (third === "stats") return statsAnswer(stats(), request, "all");
+      if (third === "devices" && rest.length === 0) return { json: devices() ?? noDevices() };
       if (third === "gc") return gcAnswer(gc(), request, rest);
       if (third === "journal") return journalAnswer(required(journal), request, rest, () => view.node().name);
       if (third === "namespaces" && rest[1] === "pods") return podAnswer(view, request, rest);
@@ -75,6 +77,14 @@ export function createRouter(
 function required(journal: JournalView | undefined): JournalView {
   if (journal !== undefined) return journal;
   throw new HoldfastError("AGENT_NO_JOURNAL", "not-found", "this agent keeps no journal");
+}
+
+function noDevices(): never {
+  throw new HoldfastError(
+    "AGENT_NO_DEVICES",
+    "not-found",
+    "this agent takes no device plugins (devicePluginsDir is not set), or its runtime has not answered yet",
+  );
 }
 
 function health(view: AgentView): ApiAnswer {

@@ -12,6 +12,7 @@
  * | POST /api/v1/namespaces/NS/pods/NAME/exec | {@link ExecAnswer} for an {@link ExecBody} |
  * | POST /api/v1/namespaces/NS/pods/NAME/retry | {@link RetryAnswer} for `{ by, container? }` |
  * | GET /api/v1/node | {@link NodeObject} |
+ * | GET /api/v1/devices | `DeviceList` of run/device-side.ts |
  * | GET /api/v1/journal/events?pod=&podUid=&container=&type=A,B/*&since=MS&before=SEQ&after=SEQ&limit= | {@link EventList}, oldest first |
  * | GET /api/v1/journal/events?…&follow=true | one `JournalEvent` a line: the page, then what comes |
  * | GET /api/v1/journal/kube-events?pod= (and the like) | {@link KubeEventList} |
@@ -107,6 +108,12 @@ export interface NodeObject {
   readonly conditions: readonly NodeCondition[];
   readonly runtime: { readonly endpoint: string; readonly name?: string; readonly version?: string };
   readonly nodeInfo: Readonly<Record<string, string | number>>;
+  /** What device plugins offer; absent while there is nothing. */
+  readonly resources?: readonly {
+    readonly name: string;
+    readonly capacity: number;
+    readonly allocatable: number;
+  }[];
   readonly pods: { readonly running: number; readonly total: number; readonly capacity: number };
   readonly agent: { readonly version: string; readonly startedAt: string; readonly pid: number };
   /** Settings that were given and have no effect yet. */

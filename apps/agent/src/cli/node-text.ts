@@ -19,6 +19,9 @@ export function formatNode(node: NodeObject, now: number): string {
       `holdfast ${node.agent.version}, pid ${node.agent.pid}, up ${formatAge(now - Date.parse(node.agent.startedAt))}`,
     ],
     ["Instance", node.instanceId],
+    ...(node.resources ?? []).map(
+      ({ name, capacity, allocatable }) => [name, `${capacity} devices, ${allocatable} allocatable`] as const,
+    ),
     ...Object.entries(node.nodeInfo).map(([key, value]) => [key, String(value)] as const),
   ];
   const width = Math.max(...rows.map(([label]) => label.length)) + 2;

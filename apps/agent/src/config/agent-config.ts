@@ -30,6 +30,7 @@ export interface AgentConfig {
   readonly singleProcessOOMKill: boolean | undefined;
   readonly oomReplay: boolean;
   readonly bootIdFile: string;
+  readonly devicePluginsDir: string;
   readonly oomScoreAdj: number;
   readonly imageGCHighThresholdPercent: number;
   readonly imageGCLowThresholdPercent: number;

@@ -269,6 +269,12 @@ export const AGENT_FIELDS: readonly Field[] = [
     fallback: "/proc/sys/kernel/random/boot_id",
     help: "where the machine says which boot this is",
   },
+  {
+    key: "devicePluginsDir",
+    type: "path",
+    fallback: "",
+    help: "where device plugins register; /var/lib/kubelet/device-plugins is where they look. Beside it come plugins_registry and pod-resources. Unset: no plugins",
+  },
   { key: "pullTimeout", type: "duration", fallback: 1_800_000, min: 1000, help: "deadline of an image pull" },
   {
     key: "hookTimeout",

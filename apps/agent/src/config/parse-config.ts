@@ -224,6 +224,7 @@ function complete(reading: Reading, hostName: string): AgentConfig {
     singleProcessOOMKill: reading.values.get("singleProcessOOMKill") as boolean | undefined,
     oomReplay: of("oomReplay"),
     bootIdFile: of("bootIdFile"),
+    devicePluginsDir: of("devicePluginsDir"),
     oomScoreAdj: of("oomScoreAdj"),
     imageGCHighThresholdPercent: high,
     imageGCLowThresholdPercent: low,

@@ -30,6 +30,8 @@ import type { SummaryProvider } from "@holdfast/stats";
 import { StatusManager } from "@holdfast/status";
 import { VolumeManager } from "@holdfast/volume";
 import type { AgentConfig } from "../config/agent-config.ts";
+import { makeDeviceSide } from "./device-side.ts";
+import type { DeviceSide } from "./device-side.ts";
 import { keepingLogs, makeGcSide } from "./gc-side.ts";
 import type { GcSide } from "./gc-side.ts";
 import { OomSide, withOomGroup } from "./oom-side.ts";
@@ -67,6 +69,7 @@ export interface PodSide {
   readonly source: FilePodSource;
   readonly pods: PodManager;
   readonly status: StatusManager;
+  readonly devices: DeviceSide;
   readonly probes: ProbeManager;
   /** Absent where the machine has no log files. */
   readonly gc: GcSide | undefined;
@@ -167,6 +170,14 @@ export function makePodSide(options: PodSideOptions): PodSide {
     metrics,
   });
   const resources = makeResources(options);
+  const devices: DeviceSide = makeDeviceSide({
+    ...options,
+    pods: () => pods.pods(),
+    isSettled: () => podConfig.seenAllSources() && pods.health().failures.length === 0,
+    statusOf: (uid) => pleg.get(uid).status,
+    onChanged: () => pods.readinessChanged(),
+    onPodChanged: (uid) => pods.wake(uid),
+  });
   const stats =
     ports.stats === undefined
       ? undefined
@@ -209,6 +220,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
     resources: withOomGroup(resources, machine.cgroupVersion, config.singleProcessOOMKill),
     files: gc === undefined ? files : keepingLogs(files, config.podLogsDir),
     ...(gc?.images === undefined ? {} : { images: gc.images }),
+    ...(devices.source === undefined ? {} : { devices: devices.source }),
     probes,
     checkpoint: state.checkpoint("kuberuntime"),
     limiter: new Limiter({ clock, limit: config.maxParallelStarts, releaseAfterMs: START_PLACE_MS }),
@@ -249,6 +261,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
     runtime: actions,
     owned: withPodsUp(new OwnedPodLister(runtime, owner), pleg),
     resources,
+    admission: devices.admission,
     volumes: new VolumeManager({ host: ports.volumes, nodeMemoryBytes: machine.memoryBytes }),
     files,
     readiness: runtimeState,
@@ -274,6 +287,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
       new MadeRelay({ bus, pleg }),
       new VerdictRelay({ bus, status }),
       probes,
+      ...devices.components,
       source,
       pods,
       // Old kills are told when it is known whose they are.
@@ -288,6 +302,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
     status,
     gc,
     oom,
+    devices,
     stats,
   };
 }

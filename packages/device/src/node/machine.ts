@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** What the device manager has to know of the machine. */
-import { readdir, readFile } from "node:fs/promises";
+import { readdirSync, readFileSync } from "node:fs";
 
 /** Another one after each boot. "" when the kernel does not tell: then plugins are asked again after each restart of the agent. */
-export async function readBootId(path: string = "/proc/sys/kernel/random/boot_id"): Promise<string> {
+export function readBootId(path: string = "/proc/sys/kernel/random/boot_id"): string {
   try {
-    return (await readFile(path, "utf8")).trim();
+    return readFileSync(path, "utf8").trim();
   } catch {
     return "";
   }
 }
 
 /** Ids of the machine's NUMA nodes, ascending; node 0 alone where the kernel knows of none. */
-export async function readNumaNodes(root: string = "/sys/devices/system/node"): Promise<readonly number[]> {
+export function readNumaNodes(root: string = "/sys/devices/system/node"): readonly number[] {
   try {
-    const nodes = (await readdir(root))
+    const nodes = readdirSync(root)
       .map((name) => /^node(\d+)$/.exec(name)?.[1])
       .filter((digits) => digits !== undefined)
       .map(Number);

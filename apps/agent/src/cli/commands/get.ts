@@ -8,6 +8,8 @@ import { CommandError, textOption } from "../command.ts";
 import { formatNode } from "../node-text.ts";
 import { formatPodList } from "../pod-rows.ts";
 import { podPath } from "../pod-name.ts";
+import type { DeviceList } from "../../run/device-side.ts";
+import { formatDevices } from "./get-devices.ts";
 import { applyWatchEvent, jsonLines } from "../watch-state.ts";
 
 const EMPTY: PodList = { items: [], manifestProblems: [], node: [] };
@@ -15,9 +17,9 @@ const EMPTY: PodList = { items: [], manifestProblems: [], node: [] };
 /** `holdfast get pods|pod NAME|node`, and what the local API answers, as it is. */
 export const getCommand: Command = {
   name: "get",
-  summary: "list pods, or show one, or the node",
+  summary: "list pods or devices, or show one pod, or the node",
   usage:
-    "holdfast get pods [NAME] [-o wide|json|yaml|name] [-w] | holdfast get node [-o json|yaml] | holdfast get --raw PATH",
+    "holdfast get pods [NAME] [-o wide|json|yaml|name] [-w] | holdfast get node|devices [-o json|yaml] | holdfast get --raw PATH",
   details: [
     "Problems of manifests, of pods and of the node stand below the table, each with its reason.",
     "With -w on a terminal the table is drawn anew at every change; elsewhere one line is printed for each change.",
@@ -42,9 +44,12 @@ export const getCommand: Command = {
     if (!["table", "wide", "json", "yaml", "name"].includes(output))
       throw new CommandError(`unknown output "${output}"; use wide, json, yaml or name`, { exitCode: 2 });
     if (kind === "node" || kind === "nodes") return getNode(context, output);
+    if (kind === "devices") return getDevices(context, output);
     if (!["pods", "pod", "po"].includes(kind))
       throw new CommandError(
-        kind === "" ? "what to get? pods or node" : `cannot get "${kind}"; there are pods and node`,
+        kind === ""
+          ? "what to get? pods, node or devices"
+          : `cannot get "${kind}"; there are pods, node and devices`,
         { exitCode: 2 },
       );
     if (context.options["watch"] === true) return watchPods(context, output);
@@ -83,6 +88,12 @@ function apiPod({ holdfast: _ours, ...pod }: PodObject): unknown {
 async function getNode(context: CommandContext, output: string): Promise<number> {
   const node = await context.client.get<NodeObject>("/api/v1/node");
   printObject(context, output, node, () => formatNode(node, context.now()));
+  return 0;
+}
+
+async function getDevices(context: CommandContext, output: string): Promise<number> {
+  const list = await context.client.get<DeviceList>("/api/v1/devices");
+  printObject(context, output, list, () => formatDevices(list, context.now(), context.terminal.columns));
   return 0;
 }
 
