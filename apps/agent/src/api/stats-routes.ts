@@ -23,7 +23,7 @@ export interface StatsAnswer {
 /** Between the two samples of a rate that nobody has asked for lately. */
 const RATE_WINDOW_MS = 1000;
 
-/** `/stats/summary` is the Summary alone; `/api/v1/stats` says also what failed, and with `rates=true` waits a second for CPU rates if there are none. */
+/** `/stats/summary` is the Summary alone; `/api/v1/stats` says also what failed, and with `rates=true` waits a second for CPU rates if there are none. `fresh=true` measures disks anew, too. */
 export async function statsAnswer(
   view: StatsView | undefined,
   request: ApiRequest,
@@ -32,11 +32,12 @@ export async function statsAnswer(
   if (view === undefined)
     throw new HoldfastError("AGENT_NOT_READY", "retryable", "the container runtime has not answered yet");
   const { query, signal } = request;
-  const options = { onlyCpuAndMemory: query.get("only_cpu_and_memory") === "true", signal };
+  const fresh = query.get("fresh") === "true" ? { maxAgeMs: 0, diskMaxAgeMs: 0 } : {};
+  const options = { onlyCpuAndMemory: query.get("only_cpu_and_memory") === "true", ...fresh, signal };
   let sample = await view.provider.sample(options);
   if (query.get("rates") === "true" && lacksRates(sample)) {
     await view.clock.sleep(RATE_WINDOW_MS, { signal });
-    sample = await view.provider.sample({ ...options, maxAgeMs: 0 });
+    sample = await view.provider.sample({ onlyCpuAndMemory: options.onlyCpuAndMemory, signal, maxAgeMs: 0 });
   }
   if (form === "summary") return { json: sample.summary };
   const { summary, layout, problems } = sample;

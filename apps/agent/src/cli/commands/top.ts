@@ -22,7 +22,7 @@ const SORTS: Readonly<Record<string, (pod: PodStats) => number>> = {
 export const topCommand: Command = {
   name: "top",
   summary: "show what the node and its pods use: CPU, memory, processes, network, disk",
-  usage: "holdfast top [POD] [--containers] [--sort cpu|memory|pids|disk] [-n NS] [-o json]",
+  usage: "holdfast top [POD] [--containers] [--fresh] [--sort cpu|memory|pids|disk] [-n NS] [-o json]",
   details: [
     "Read when asked for: CPU is what was used since the last time somebody asked, or over one second. Memory is the working set, which eviction and OOM kills go by.",
     "PRESSURE is the share of the last 10 seconds in which at least one task waited for CPU, memory and I/O. NET counts since the pod began. DISK is writable",
@@ -30,6 +30,7 @@ export const topCommand: Command = {
   ],
   options: {
     containers: { type: "boolean", help: "a row for each container" },
+    fresh: { type: "boolean", help: "measure disks anew: costs a system call for each file" },
     sort: { type: "string", value: "KEY", help: "cpu (default), memory, pids or disk" },
     namespace: { type: "string", short: "n", value: "NS", help: "only pods of this namespace" },
     output: { type: "string", short: "o", value: "FORMAT", help: "json" },
@@ -42,7 +43,8 @@ export const topCommand: Command = {
       throw new CommandError(`unknown output "${output}"; use json`, { exitCode: 2 });
     const sort = SORTS[textOption(context, "sort") ?? "cpu"];
     if (sort === undefined) throw new CommandError("--sort takes cpu, memory, pids or disk", { exitCode: 2 });
-    const { summary, problems } = await context.client.get<StatsAnswer>("/api/v1/stats?rates=true");
+    const fresh = context.options["fresh"] === true ? "&fresh=true" : "";
+    const { summary, problems } = await context.client.get<StatsAnswer>(`/api/v1/stats?rates=true${fresh}`);
     const pods = chosen(context, summary.pods, name).toSorted((one, other) => sort(other) - sort(one));
     if (output === "json") {
       context.terminal.out(`${JSON.stringify({ ...summary, pods }, undefined, 2)}\n`);

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// What holdfast top tells of real pods: memory, processes, CPU, traffic, disk.
+import type { Summary } from "@holdfast/stats";
+import { expect, test } from "vitest";
+import { container, pod, script } from "./harness/manifests.ts";
+import { startNode } from "./harness/test-node.ts";
+
+const MIB = 2 ** 20;
+
+test("top tells what a pod's containers really use", async () => {
+  // 16 MiB in a tmpfs are memory; 3 MiB in the container's own files and 2 MiB in the emptyDir are disk.
+  const eat = script(
+    "dd if=/dev/zero of=/ram/eaten bs=1M count=16; dd if=/dev/zero of=/eaten bs=1M count=3; dd if=/dev/zero of=/scratch/eaten bs=1M count=2; " +
+      "sleep 9999 & sleep 9999 & while :; do :; done",
+  );
+  const volumes = [
+    { name: "scratch", emptyDir: {} },
+    { name: "ram", emptyDir: { medium: "Memory" as const } },
+  ];
+  const eater = container("main", {
+    command: eat,
+    volumeMounts: [
+      { name: "scratch", mountPath: "/scratch" },
+      { name: "ram", mountPath: "/ram" },
+    ],
+    resources: { limits: { memory: "64Mi", cpu: "300m" } },
+  });
+  await using node = await startNode({ pods: [pod("eater", { containers: [eater], volumes })] });
+  await node.runningContainer("eater");
+  const name = `eater-${node.name}`;
+  let shown: Summary["pods"][number] | undefined;
+  await node.until(async () => {
+    const { stdout } = await node.cli("top", name, "-o", "json");
+    shown = (JSON.parse(stdout || '{"pods":[]}') as Summary).pods[0];
+    const { cpu, process_stats: processes } = shown ?? {};
+    return (cpu?.usageNanoCores ?? 0) > 50_000_000 && (processes?.process_count ?? 0) >= 4;
+  }, "the pod's CPU and processes are seen");
+  expect(shown?.memory?.workingSetBytes).toBeGreaterThan(16 * MIB);
+  expect(shown?.memory?.workingSetBytes).toBeLessThan(64 * MIB);
+  expect(shown?.containers[0]?.memory?.availableBytes).toBeLessThan(48 * MIB);
+  expect(shown?.network?.name).toBe("eth0");
+  const volumeOf = (which: string): number | undefined =>
+    shown?.volume?.find((volume) => volume.name === which)?.usedBytes;
+  await node.until(async () => {
+    shown = (JSON.parse((await node.cli("top", name, "--fresh", "-o", "json")).stdout) as Summary).pods[0];
+    return (volumeOf("scratch") ?? 0) >= 2 * MIB && (shown?.containers[0]?.rootfs?.usedBytes ?? 0) >= 3 * MIB;
+  }, "the disk is measured again");
+  expect(volumeOf("ram")).toBeGreaterThanOrEqual(16 * MIB);
+  // What lies in memory is no disk's.
+  expect(shown?.["ephemeral-storage"]?.usedBytes).toBeGreaterThanOrEqual(5 * MIB);
+  expect(shown?.["ephemeral-storage"]?.usedBytes).toBeLessThan(16 * MIB);
+  const table = await node.cli("top");
+  expect(table.stderr).toBe("");
+  expect(table.stdout).toMatch(/^NODE +CPU +MEMORY/);
+  expect(table.stdout).toContain(name);
+  node.remove("eater");
+  await node.assertNothingLeft();
+});
