@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 export { PodContainerManager } from "./pod-container-manager.ts";
-export type { PodContainerManagerOptions } from "./pod-container-manager.ts";
+export type { DedicatedResources, PodContainerManagerOptions } from "./pod-container-manager.ts";
 export { podCgroupPath, podUidOfCgroup, qosCgroupPath } from "./cgroup-names.ts";
 export type { CgroupDriver } from "./cgroup-names.ts";
 export {

@@ -11,7 +11,7 @@ import type { Clock } from "@holdfast/core/clock";
 import { errorText, HoldfastError } from "@holdfast/core/errors";
 import { silentLogger } from "@holdfast/core/log";
 import type { Logger } from "@holdfast/core/log";
-import { podQosClass } from "@holdfast/core/pod";
+import { allContainers, podQosClass } from "@holdfast/core/pod";
 import type { Container, Pod, QosClass } from "@holdfast/core/pod-types";
 import { podCgroupPath, podUidOfCgroup, qosCgroupPath } from "./cgroup-names.ts";
 import type { CgroupDriver } from "./cgroup-names.ts";
@@ -37,7 +37,18 @@ export interface PodContainerManagerOptions {
   /** kubelet: cgroupsPerQOS. Off: no cgroups are made and the runtime places containers itself. Default true. */
   readonly cgroupsPerQOS?: boolean;
   readonly settings: ResourceSettings;
+  /** CPUs and NUMA nodes of containers. Leave out where no policy gives any. */
+  readonly dedicated?: DedicatedResources;
   readonly logger?: Logger;
+}
+
+/** What the CPU and memory managers say of a container, in the kernel's list format. */
+export interface DedicatedResources {
+  /** Its own CPUs or the shared pool; "" for no restriction. */
+  cpusForCreate(podUid: string, container: string): string;
+  /** NUMA nodes of its memory; "" for no restriction. */
+  memsForCreate(podUid: string, container: string): string;
+  hasExclusiveCpus(podUid: string, container: string): boolean;
 }
 
 /** How often what is left in a pod's cgroup is killed before removal is given up for now. kubelet: tryKillingCgroupProcesses. */
@@ -78,7 +89,13 @@ export class PodContainerManager {
     if (qos === "Burstable")
       this.#burstableMilli.set(pod.metadata.uid, podTotal(pod.spec, "requests", "cpu"));
     await this.#ensureClasses();
-    await this.#make(path, computePodCgroup(pod.spec, this.#options.settings));
+    const values = computePodCgroup(pod.spec, this.#options.settings);
+    // A quota would only throttle CPUs that nobody else may use. kubelet: DisableCPUQuotaWithExclusiveCPUs.
+    const exclusive = allContainers(pod.spec).some(({ name }) => this.#isExclusive(pod, name));
+    await this.#make(
+      path,
+      exclusive && values.cpuQuotaUs !== undefined ? { ...values, cpuQuotaUs: -1 } : values,
+    );
     return path;
   }
 
@@ -114,7 +131,25 @@ export class PodContainerManager {
 
   /** What the runtime is told about one container. */
   containerResources(pod: Pod, container: Container): ContainerResources {
-    return computeContainerResources(pod, container, this.#options.settings, this.#options.tree.version);
+    const resources = computeContainerResources(
+      pod,
+      container,
+      this.#options.settings,
+      this.#options.tree.version,
+    );
+    const { dedicated } = this.#options;
+    if (dedicated === undefined) return resources;
+    const { uid } = pod.metadata;
+    return {
+      ...resources,
+      cpuQuota: resources.cpuQuota > 0 && this.#isExclusive(pod, container.name) ? -1 : resources.cpuQuota,
+      cpusetCpus: dedicated.cpusForCreate(uid, container.name),
+      cpusetMems: dedicated.memsForCreate(uid, container.name),
+    };
+  }
+
+  #isExclusive({ metadata }: Pod, container: string): boolean {
+    return this.#options.dedicated?.hasExclusiveCpus(metadata.uid, container) === true;
   }
 
   #ensureClasses(): Promise<void> {

@@ -2,6 +2,8 @@
 
 import type { ImageKeepRule } from "@holdfast/gc";
 
+import type { ResourceConfig } from "./resource-config.ts";
+
 /** What the agent runs with, after defaults. Durations in milliseconds. */
 export interface AgentConfig {
   readonly nodeName: string;
@@ -26,6 +28,7 @@ export interface AgentConfig {
   readonly maxParallelImagePulls: number;
   readonly maxContainerRestartPeriodMs: number;
   readonly maxPods: number;
+  readonly resources: ResourceConfig;
   /** Undefined: as the kubelet, the whole container on cgroup v2, one process on v1. */
   readonly singleProcessOOMKill: boolean | undefined;
   readonly oomReplay: boolean;

@@ -4,6 +4,7 @@
  * Every key of the two configuration documents, in one table: it drives parsing, defaults, the warnings about what is not supported,
  * and `holdfast run --help`. kubelet: KubeletConfiguration (kubelet.config.k8s.io/v1beta1).
  */
+import { RESOURCE_FIELDS } from "./resource-config.ts";
 
 /** How a value is checked and what it becomes. Durations become milliseconds, sizes bytes. */
 export type FieldType =
@@ -15,6 +16,8 @@ export type FieldType =
   | "strings"
   | "unixEndpoint"
   | "size"
+  | "stringMap"
+  | "memoryReservations"
   | "imageRules";
 
 /** One honoured key. */
@@ -166,6 +169,7 @@ export const KUBELET_FIELDS: readonly Field[] = [
     max: 1000,
     help: "the agent's own; refused by the kernel is a warning",
   },
+  ...RESOURCE_FIELDS,
 ];
 
 /** Keys of `KubeletConfiguration` that exist and that Holdfast does not honour yet: named in a warning, never silently ignored. */
@@ -176,12 +180,11 @@ export const KUBELET_UNSUPPORTED: readonly string[] = (
   "enableContentionProfiling enableProfilingHandler enableDebugFlagsHandler healthzPort healthzBindAddress streamingConnectionIdleTimeout " +
   "nodeStatusUpdateFrequency nodeStatusReportFrequency nodeLeaseDurationSeconds nodeStatusMaxImages " +
   "volumeStatsAggPeriod kubeletCgroups systemCgroups failCgroupV1 " +
-  "cpuManagerPolicy cpuManagerPolicyOptions cpuManagerReconcilePeriod memoryManagerPolicy reservedMemory topologyManagerPolicy " +
-  "topologyManagerScope topologyManagerPolicyOptions qosReserved hairpinMode podsPerCore podCIDR maxOpenFiles contentType kubeAPIQPS " +
+  "qosReserved hairpinMode podsPerCore podCIDR maxOpenFiles contentType kubeAPIQPS " +
   "kubeAPIBurst evictionHard evictionSoft evictionSoftGracePeriod evictionMinimumReclaim evictionPressureTransitionPeriod " +
   "evictionMaxPodGracePeriod mergeDefaultEvictionSettings enableControllerAttachDetach protectKernelDefaults makeIPTablesUtilChains " +
   "iptablesMasqueradeBit iptablesDropBit featureGates failSwapOn memorySwap " +
-  "configMapAndSecretChangeDetectionStrategy systemReserved kubeReserved reservedSystemCPUs systemReservedCgroup " +
+  "configMapAndSecretChangeDetectionStrategy systemReservedCgroup " +
   "kubeReservedCgroup enforceNodeAllocatable allowedUnsafeSysctls volumePluginDir providerID kernelMemcgNotification logging " +
   "enableSystemLogHandler enableSystemLogQuery shutdownGracePeriod shutdownGracePeriodCriticalPods shutdownGracePeriodByPodPriority " +
   "seccompDefault memoryThrottlingFactor memoryReservationPolicy registerNode registerWithTaints localStorageCapacityIsolation " +

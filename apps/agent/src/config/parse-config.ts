@@ -11,6 +11,7 @@ import { nearestName } from "./nearest-name.ts";
 import type { AgentConfig, LoadedConfig } from "./agent-config.ts";
 import { AGENT_FIELDS, KUBELET_FIELDS, KUBELET_UNSUPPORTED } from "./fields.ts";
 import type { Field } from "./fields.ts";
+import { completeResources, readMemoryReservations, readStringMap } from "./resource-config.ts";
 
 const KUBELET_API = "kubelet.config.k8s.io/v1beta1";
 const AGENT_API = "holdfast.agent/v1alpha1";
@@ -150,6 +151,14 @@ function checkValue(field: Field, value: unknown, where: string, reading: Readin
       return Array.isArray(value) && value.every((item) => typeof item === "string")
         ? value
         : refuse("must be a list of strings");
+    case "stringMap": {
+      const map = readStringMap(value);
+      return typeof map === "string" ? refuse(map) : map;
+    }
+    case "memoryReservations": {
+      const reservations = readMemoryReservations(value);
+      return typeof reservations === "string" ? refuse(reservations) : reservations;
+    }
     case "imageRules": {
       const rules = readImageKeepRules(value);
       return typeof rules === "string" ? refuse(rules) : rules;
@@ -221,6 +230,9 @@ function complete(reading: Reading, hostName: string): AgentConfig {
         : of("maxParallelImagePulls"),
     maxContainerRestartPeriodMs: of("crashLoopBackOff.maxContainerRestartPeriod"),
     maxPods: of("maxPods"),
+    resources: completeResources(of, (key, text) =>
+      reading.problems.push(`${reading.sources.get(key) ?? reading.file}: ${key}: ${text}`),
+    ),
     singleProcessOOMKill: reading.values.get("singleProcessOOMKill") as boolean | undefined,
     oomReplay: of("oomReplay"),
     bootIdFile: of("bootIdFile"),
