@@ -90,7 +90,9 @@ export function errorText(error: unknown): string {
   let current = error;
   for (let depth = 0; depth < MAX_CAUSES && current !== undefined && current !== null; depth++) {
     const text = current instanceof Error ? current.message : String(current);
-    if (text !== "" && !parts.some((part) => part.includes(text))) parts.push(text);
+    // gRPC's errors are their status before the very text that was told already: `2 UNKNOWN: ...`.
+    const own = text.replace(/^\d{1,2} [A-Z_]+: /, "");
+    if (own !== "" && !parts.some((part) => part.includes(own))) parts.push(text);
     current = current instanceof Error ? current.cause : undefined;
   }
   return parts.join(": ").replaceAll("\n", " ");

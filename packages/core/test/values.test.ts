@@ -100,4 +100,10 @@ test("errors are asked by behaviour, through causes", () => {
   const outer = new Error("stopping container x", { cause: inner });
   expect([isNotFound(outer), isRetryable(outer)]).toEqual([true, false]);
   expect(errorText(outer)).toBe("stopping container x: container x does not exist");
+  const grpc = new Error("2 UNKNOWN: no such image");
+  const pull = new HoldfastError("T", "retryable", "pulling: no such image", { cause: grpc });
+  expect(errorText(pull)).toBe("pulling: no such image");
+  expect(errorText(new HoldfastError("T", "retryable", "pulling", { cause: grpc }))).toBe(
+    "pulling: 2 UNKNOWN: no such image",
+  );
 });
