@@ -28,8 +28,6 @@ export interface EventHintsOptions {
 }
 
 const MAX_UNKNOWN = 200;
-/** A container of ours is usually listed by then, because its worker asked for a look. */
-const UNKNOWN_DELAY_MS = 100;
 /** What tells of no change of state can come in thousands: one look per pod and pause. */
 const SOON_MS = 20;
 /** From so many on, one list of everything is cheaper. */
@@ -197,7 +195,7 @@ export class EventHints {
       return;
     }
     this.#unknown.add(id);
-    this.#unknownTimer ??= options.clock.timer(UNKNOWN_DELAY_MS, () => void this.#findUnknown());
+    this.#unknownTimer ??= options.clock.timer(options.unknownIdDelayMs, () => void this.#findUnknown());
   }
 
   async #findUnknown(): Promise<void> {

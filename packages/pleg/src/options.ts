@@ -44,6 +44,11 @@ export interface GenericPlegOptions {
   readonly parallelLooks?: number;
   /** Pods that may wait for a look; more mean a relist. Default 200. kubelet: the relist queue. */
   readonly lookQueueCapacity?: number;
+  /**
+   * How long after an event of an id that no list has shown it is asked for whose it is. Default 100. Whoever makes all that it looks at, and asks
+   * for a look after it has made something, needs no answer sooner than its own calls take: the question costs three calls.
+   */
+  readonly unknownIdDelayMs?: number;
 }
 
 /** The options with all defaults filled in. */
@@ -72,6 +77,7 @@ export function resolveOptions(options: GenericPlegOptions): ResolvedPlegOptions
     parallelStatusCalls: options.parallelStatusCalls ?? 8,
     parallelLooks: options.parallelLooks ?? 4,
     lookQueueCapacity: options.lookQueueCapacity ?? 200,
+    unknownIdDelayMs: options.unknownIdDelayMs ?? 100,
   };
   for (const [key, value] of Object.entries(resolved))
     if (typeof value === "number" && !(value >= 1))

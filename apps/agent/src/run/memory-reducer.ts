@@ -2,10 +2,11 @@
 
 /**
  * Gives memory back after a burst. V8 collects its old generation when it has grown by much; an agent that then idles would keep the garbage of
- * starting a hundred pods for ever. So: once no event came for a while after many had come, one full collection; and two more, far apart,
- * because V8 forgets compiled code that was not used between collections. An idle agent collects nothing.
+ * starting a hundred pods for ever. So: once no event came for a while after many had come, one full collection, which also forgets compiled code
+ * that was not used lately; and another whenever the heap of a quiet agent has crept up. V8's own reducer is off in bin/holdfast: it would add a
+ * second collection, of the same 60 ms of CPU, to each of ours.
  */
-import { setFlagsFromString } from "node:v8";
+import { getHeapStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { Clock, Timer } from "@holdfast/core/clock";
 import type { Component, Health } from "@holdfast/core/lifecycle";
@@ -17,14 +18,16 @@ export interface MemoryReducerOptions {
   readonly activity: () => number;
   /** Collects. Default: V8's own full collection. */
   readonly collect?: () => void;
+  /** The heap's size in bytes, garbage included. Default: what V8 says. */
+  readonly heapBytes?: () => number;
 }
 
 /** Quiet for this long means that the burst is over. */
 const QUIET_MS = 5_000;
 /** Fewer events than these leave no garbage worth a collection. */
 const BURST_EVENTS = 30;
-/** Collections after a burst. */
-const ROUNDS = 3;
+/** A quiet agent's heap may grow by this much between collections: objects that outlive the small young generation and die soon after. */
+const CREEP_BYTES = 3 * 1024 * 1024;
 
 /** Runs `collect` after bursts. */
 export class MemoryReducer implements Component {
@@ -33,7 +36,7 @@ export class MemoryReducer implements Component {
   #timer: Timer | undefined;
   #seen = 0;
   #collectedAt = 0;
-  #roundsLeft = ROUNDS;
+  #heapAfter = 0;
 
   constructor(options: MemoryReducerOptions) {
     this.#options = options;
@@ -66,14 +69,24 @@ export class MemoryReducer implements Component {
     const now = this.#options.activity();
     const quiet = now - this.#seen < BURST_EVENTS / 10;
     this.#seen = now;
-    if (now - this.#collectedAt >= BURST_EVENTS) this.#roundsLeft = ROUNDS;
-    if (quiet && this.#roundsLeft > 0) {
-      this.#roundsLeft -= 1;
-      this.#collectedAt = now;
+    if (
+      quiet &&
+      (now - this.#collectedAt >= BURST_EVENTS || this.#heapBytes() > this.#heapAfter + CREEP_BYTES)
+    ) {
       (this.#options.collect ?? collectGarbage)();
+      this.#collectedAt = now;
+      this.#heapAfter = this.#heapBytes();
     }
     this.#arm();
   }
+
+  #heapBytes(): number {
+    return (this.#options.heapBytes ?? usedHeapBytes)();
+  }
+}
+
+function usedHeapBytes(): number {
+  return getHeapStatistics().used_heap_size;
 }
 
 let gc:

@@ -32,6 +32,8 @@ import { VolumeManager } from "@holdfast/volume";
 import type { AgentConfig } from "../config/agent-config.ts";
 import { makeDeviceSide } from "./device-side.ts";
 import type { DeviceSide } from "./device-side.ts";
+import { makeResourceSide } from "./resource-side.ts";
+import type { ResourceSide } from "./resource-side.ts";
 import { keepingLogs, makeGcSide } from "./gc-side.ts";
 import type { GcSide } from "./gc-side.ts";
 import { OomSide, withOomGroup } from "./oom-side.ts";
@@ -84,6 +86,11 @@ const PLEG_EVENTS = [ContainerStarted, ContainerDied, PodSync] as const;
 
 /** A start that takes longer gives its place to the next. DESIGN.md, Calls. */
 const START_PLACE_MS = 10_000;
+/**
+ * Only our own pods count, and their workers ask for a look after each thing that they made. While a hundred pods start, asking sooner whose a
+ * sandbox is that RunPodSandbox has not yet answered for was a fifth of all calls.
+ */
+const UNKNOWN_ID_DELAY_MS = 1500;
 
 /** Makes it all; starts nothing. */
 export function makePodSide(options: PodSideOptions): PodSide {
@@ -128,6 +135,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
     metrics,
     random,
     listDeadlineMs: config.runtimeRequestTimeoutMs,
+    unknownIdDelayMs: UNKNOWN_ID_DELAY_MS,
   });
   const podConfig = new PodConfig({ sources: ["file"], clock, publish: bus, logger: log("pod-config") });
   const source = new FilePodSource({
@@ -169,7 +177,6 @@ export function makePodSide(options: PodSideOptions): PodSide {
     logger: log("status"),
     metrics,
   });
-  const resources = makeResources(options);
   const devices: DeviceSide = makeDeviceSide({
     ...options,
     pods: () => pods.pods(),
@@ -178,6 +185,16 @@ export function makePodSide(options: PodSideOptions): PodSide {
     onChanged: () => pods.readinessChanged(),
     onPodChanged: (uid) => pods.wake(uid),
   });
+  const dedicated: ResourceSide = makeResourceSide({
+    ...options,
+    checkpoint: state.checkpoint("resource"),
+    system: ports.system,
+    devices,
+    pods: () => pods,
+    sourcesReady: () => podConfig.seenAllSources() && pods.health().failures.length === 0,
+    statusOf: (uid) => pleg.get(uid).status,
+  });
+  const resources = makeResources(options, dedicated);
   const stats =
     ports.stats === undefined
       ? undefined
@@ -235,7 +252,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
         config.resolvConf === "" ? Promise.resolve(undefined) : ports.readHostFile(config.resolvConf),
       hostsFile: () => ports.readHostFile("/etc/hosts"),
       nodeIps: () => hostIPs,
-      nodeAllocatable: () => ({ cpu: machine.cpus, memory: machine.memoryBytes }),
+      nodeAllocatable: () => dedicated.nodeAllocatable,
       maxContainerRestartPeriodMs: config.maxContainerRestartPeriodMs,
       maxParallelImagePulls:
         config.maxParallelImagePulls === 0 ? Number.MAX_SAFE_INTEGER : config.maxParallelImagePulls,
@@ -261,7 +278,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
     runtime: actions,
     owned: withPodsUp(new OwnedPodLister(runtime, owner), pleg),
     resources,
-    admission: devices.admission,
+    admission: dedicated.admission,
     volumes: new VolumeManager({ host: ports.volumes, nodeMemoryBytes: machine.memoryBytes }),
     files,
     readiness: runtimeState,
@@ -288,6 +305,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
       new VerdictRelay({ bus, status }),
       probes,
       ...devices.components,
+      ...dedicated.components,
       source,
       pods,
       // Old kills are told when it is known whose they are.
@@ -318,14 +336,10 @@ function cgroupOf(
   return driver === "systemd" ? `${path}/cri-containerd-${containerId}.scope` : `${path}/${containerId}`;
 }
 
-function makeResources({
-  config,
-  clock,
-  logger,
-  driver,
-  machine,
-  ports,
-}: PodSideOptions): PodContainerManager {
+function makeResources(
+  { config, clock, logger, driver, machine, ports }: PodSideOptions,
+  { dedicated }: ResourceSide,
+): PodContainerManager {
   return new PodContainerManager({
     tree: ports.cgroups,
     clock,
@@ -339,6 +353,7 @@ function makeResources({
       podPidsLimit: config.podPidsLimit,
       memoryBytes: machine.memoryBytes,
     },
+    ...(dedicated === undefined ? {} : { dedicated }),
     logger: logger.child({ component: "resource" }),
   });
 }
