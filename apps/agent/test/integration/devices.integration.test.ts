@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Device plugins on a real runtime: what a container sees, who gets the last device, and what of it all a restart changes: nothing.
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { Client, credentials } from "@grpc/grpc-js";
+import { expect, test } from "vitest";
+import type { DeviceList } from "../../src/run/device-side.ts";
+import { repo } from "./harness/agent-process.ts";
+import { container, pod } from "./harness/manifests.ts";
+import { startNode } from "./harness/test-node.ts";
+import type { TestNode } from "./harness/test-node.ts";
+import { getJson } from "./harness/unix-http.ts";
+
+const RESOURCE = "holdfast.example/null";
+
+/** The example plugin, as a process of its own. */
+class ExamplePlugin implements AsyncDisposable {
+  #child: ChildProcess | undefined;
+  readonly folder: string;
+
+  constructor(folder: string) {
+    this.folder = folder;
+    this.start();
+  }
+
+  start(): void {
+    const program = join(repo, "packages/device/examples/null-devices.ts");
+    this.#child = spawn(process.execPath, ["--conditions=@holdfast/source", program, this.folder], {
+      stdio: "inherit",
+    });
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#child?.kill(name);
+  }
+
+  async kill(): Promise<void> {
+    const child = this.#child;
+    this.#child = undefined;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    await new Promise((resolve) => {
+      child.once("exit", resolve);
+      child.kill("SIGKILL");
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+  }
+}
+
+/** A folder of its own, of a short path: a socket's path may have 107 bytes. */
+function deviceFolder(): { readonly root: string; readonly plugins: string } & Disposable {
+  const root = mkdtempSync(join(tmpdir(), "hfd-"));
+  return {
+    root,
+    plugins: join(root, "device-plugins"),
+    [Symbol.dispose]: () => rmSync(root, { recursive: true, force: true }),
+  };
+}
+
+const wants = (name: string, count: number, command = "sleep 3600", spec: Record<string, unknown> = {}) =>
+  pod(name, {
+    containers: [
+      container("main", {
+        command: ["sh", "-c", command],
+        resources: { limits: { [RESOURCE]: count } },
+      }),
+    ],
+    ...spec,
+  });
+
+async function inside(node: TestNode, name: string, command: string): Promise<string> {
+  const { stdout } = await node.cli("exec", `${name}-${node.name}`, "--", "sh", "-c", command);
+  return stdout.trim();
+}
+
+async function untilAllocatable(node: TestNode, allocatable: number): Promise<void> {
+  await node.until(
+    async () =>
+      (await node.nodeObject()).resources?.some(
+        (resource) => resource.name === RESOURCE && resource.allocatable === allocatable,
+      ),
+    `${allocatable} devices can be given`,
+  );
+}
+
+/** What a monitoring agent sees. The messages are small: names of devices are read as text. */
+function podResources(root: string): Promise<string> {
+  const client = new Client(
+    `unix://${join(root, "pod-resources/kubelet.sock")}`,
+    credentials.createInsecure(),
+  );
+  return new Promise((resolve, reject) => {
+    const asIs = (bytes: Buffer): Buffer => bytes;
+    client.makeUnaryRequest("/v1.PodResourcesLister/List", asIs, asIs, Buffer.alloc(0), (error, answer) => {
+      client.close();
+      if (error === null) resolve(String(answer));
+      else reject(error);
+    });
+  });
+}
+
+test("a container sees exactly its devices, variables and mounts; the loser of the last device runs when the winner ends", async () => {
+  using folder = deviceFolder();
+  await using plugin = new ExamplePlugin(folder.plugins);
+  await using node = await startNode({ agent: { devicePluginsDir: folder.plugins } });
+  await untilAllocatable(node, 4);
+  node.write(wants("three", 3));
+  await node.runningContainer("three");
+  expect(
+    await inside(node, "three", "ls /dev | grep null-; echo $NULL_DEVICES; test -c /dev/null-0 && echo char"),
+  ).toBe("null-0\nnull-1\nnull-2\nnull-0,null-1,null-2\nchar");
+  expect(await inside(node, "three", "echo gone > /dev/null-1 && cat /dev/null-1 | wc -c")).toBe("0");
+  expect(await inside(node, "three", "mount | grep /host-tmp | grep -c 'ro[,)]'")).toBe("1");
+  const { id } = await node.runningContainer("three");
+  const { status } = await node.containerStatus(id);
+  expect(status.annotations[RESOURCE]).toBe("null-0,null-1,null-2");
+
+  node.write(wants("plain", 0));
+  await node.runningContainer("plain");
+  expect(await inside(node, "plain", "ls /dev | grep -c null-; echo [$NULL_DEVICES]")).toBe("0\n[]");
+
+  // One is left: the first to come gets it, and the other one waits and says why.
+  node.write(wants("winner", 1, "sleep 3600", { terminationGracePeriodSeconds: 1 }));
+  await node.runningContainer("winner");
+  node.write(wants("loser", 1));
+  await node.until(
+    async () => (await node.pod("loser"))?.status.message?.includes("Requested: 1, Available: 0"),
+    "the loser says what it lacks",
+  );
+  expect((await node.pod("loser"))?.status).toMatchObject({
+    phase: "Pending",
+    reason: "UnexpectedAdmissionError",
+  });
+  expect((await node.cli("get", "node")).stdout).toContain("4 devices, 4 allocatable");
+  const table = (await node.cli("get", "devices")).stdout;
+  expect(table).toMatch(/holdfast\.example\/null +null-3 +Healthy +1 +default\/winner-\S+ +main/);
+  expect(await podResources(folder.root)).toContain("null-3");
+  node.remove("winner");
+  await node.runningContainer("loser");
+  expect(await inside(node, "loser", "echo $NULL_DEVICES")).toBe("null-3");
+
+  // Health of a device in use shows, and the pod goes on.
+  plugin.signal("SIGUSR1");
+  await untilAllocatable(node, 3);
+  expect((await node.cli("get", "devices")).stdout).toMatch(/null-0 +Unhealthy .*it is full/);
+  expect(JSON.stringify((await node.pod("three"))?.status.containerStatuses)).toContain(
+    '{"resourceID":"null-0","health":"Unhealthy","message":"the plugin says Unhealthy: it is full"}',
+  );
+  expect((await node.runningContainer("three")).id).toBe(id);
+  for (const name of ["three", "plain", "loser"]) node.remove(name);
+  await node.assertNothingLeft();
+});
+
+test("plugin killed, agent killed, both, in turn: nobody loses a device, a container that dies comes back with the same one", async () => {
+  using folder = deviceFolder();
+  await using plugin = new ExamplePlugin(folder.plugins);
+  await using node = await startNode({ agent: { devicePluginsDir: folder.plugins } });
+  await untilAllocatable(node, 4);
+  node.write(wants("holder", 2));
+  const first = await node.runningContainer("holder");
+  const devices = await inside(node, "holder", "echo $NULL_DEVICES");
+
+  await plugin.kill();
+  await untilAllocatable(node, 0);
+  expect((await node.runningContainer("holder")).id).toBe(first.id);
+  // It restarts from what the plugin answered before.
+  await node.killContainer(first.id);
+  const second = await node.runningContainer("holder", "main", 1);
+  expect(await inside(node, "holder", "echo $NULL_DEVICES")).toBe(devices);
+  // Somebody new waits for the plugin.
+  node.write(wants("late", 2));
+  await node.until(
+    async () => (await node.pod("late"))?.status.reason === "DevicePluginNotReady",
+    "the late pod waits for the plugin",
+  );
+
+  await node.kill9();
+  await node.start();
+  await node.until(
+    async () => (await node.pod("holder"))?.status.phase === "Running",
+    "the agent knows the pod",
+  );
+  expect((await node.runningContainer("holder", "main", 1)).id).toBe(second.id);
+  await node.killContainer(second.id);
+  await node.runningContainer("holder", "main", 2);
+  expect(await inside(node, "holder", "echo $NULL_DEVICES")).toBe(devices);
+  plugin.start();
+  await untilAllocatable(node, 4);
+  await node.runningContainer("late");
+  const others = await inside(node, "late", "echo $NULL_DEVICES");
+  expect([...devices.split(","), ...others.split(",")].sort()).toEqual([
+    "null-0",
+    "null-1",
+    "null-2",
+    "null-3",
+  ]);
+
+  // The agent again, while the plugin stays: it sees the new socket and registers.
+  const third = await node.runningContainer("holder", "main", 2);
+  await node.kill9();
+  await node.start();
+  await untilAllocatable(node, 4);
+  expect((await node.runningContainer("holder", "main", 2)).id).toBe(third.id);
+  const { items } = await getJson<DeviceList>(node.socket, "/api/v1/devices");
+  const held = items[0]?.devices.filter(({ podUid }) => podUid !== undefined);
+  expect(held).toHaveLength(4);
+  for (const name of ["holder", "late"]) node.remove(name);
+  await node.assertNothingLeft();
+});
+
+test("without devicePluginsDir nothing is served, and a pod that wants a device says what to set", async () => {
+  await using node = await startNode({ pods: [wants("hopeful", 1)] });
+  await node.until(
+    async () => (await node.pod("hopeful"))?.status.message?.includes("set devicePluginsDir"),
+    "the pod says what to set",
+  );
+  const answer = await node.cli("get", "devices");
+  expect(answer.code).not.toBe(0);
+  expect(answer.stderr).toContain("devicePluginsDir is not set");
+});
