@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Bus } from "@holdfast/bus";
 import { silentLogger } from "@holdfast/core/log";
 import { systemClock } from "@holdfast/core/node";
 import { FakeRuntime } from "@holdfast/cri-fake";
-import { ImageGcManager } from "@holdfast/gc";
+import {
+  CONTAINER_NAME_LABEL,
+  NODE_LABEL,
+  POD_NAME_LABEL,
+  POD_NAMESPACE_LABEL,
+  POD_UID_LABEL,
+} from "@holdfast/core/names";
+import { ContainerGcManager, ContainerLogManager, ImageGcManager, nodeLogFiles } from "@holdfast/gc";
 import type { FilesystemFigures } from "@holdfast/gc";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { createRouter } from "../src/api/routes.ts";
@@ -50,7 +57,29 @@ class World implements AsyncDisposable {
       keep: [{ reference: "postgres:*" }],
     },
   });
-  gc: GcView | undefined = { imageGc: this.imageGc };
+  readonly podLogsDir = join(dir, "pods");
+  readonly #files = nodeLogFiles([this.podLogsDir]);
+  readonly containerGc = new ContainerGcManager({
+    runtime: this.fake,
+    clock: systemClock,
+    labelSelector: { [NODE_LABEL]: "node" },
+    pods: {
+      allSourcesReady: () => true,
+      shouldPodContentBeRemoved: () => false,
+      shouldPodRuntimeBeRemoved: () => false,
+      ownsPod: () => true,
+    },
+  });
+  readonly logs = new ContainerLogManager({
+    runtime: this.fake,
+    clock: systemClock,
+    files: this.#files,
+    targets: () => Promise.resolve([]),
+    ownsPod: () => true,
+    retention: { keepAttempts: 1, maxBytesPerContainer: -1 },
+    podLogsDir: this.podLogsDir,
+  });
+  gc: GcView | undefined = { imageGc: this.imageGc, containerGc: this.containerGc, logs: this.logs };
   readonly #server = new ApiServer({
     socketPath: join(dir, "s.sock"),
     router: createRouter({} as AgentView, undefined, () => this.gc),
@@ -81,6 +110,36 @@ class World implements AsyncDisposable {
     const signal = new AbortController().signal;
     const code = await runCli(["gc", ...argv, "--socket", join(dir, "s.sock")], terminal, signal);
     return { code, ...printed };
+  }
+
+  /** Dead containers of ours, oldest first. */
+  async dead(count: number): Promise<string[]> {
+    const labels = {
+      [NODE_LABEL]: "node",
+      [POD_UID_LABEL]: "u1",
+      [POD_NAME_LABEL]: "web",
+      [POD_NAMESPACE_LABEL]: "default",
+      [CONTAINER_NAME_LABEL]: "app",
+    };
+    const sandbox = { metadata: { name: "web", namespace: "default", uid: "u1", attempt: 0 }, labels };
+    const { podSandboxId } = await this.fake.runPodSandbox({ config: sandbox });
+    const ids: string[] = [];
+    for (let attempt = 0; attempt < count; attempt++) {
+      const config = {
+        metadata: { name: "app", attempt },
+        image: { image: "docker.io/library/b:1" },
+        labels,
+      };
+      const { containerId } = await this.fake.createContainer({
+        podSandboxId,
+        sandboxConfig: sandbox,
+        config,
+      });
+      await this.fake.startContainer({ containerId });
+      await this.fake.stopContainer({ containerId, timeout: 0n });
+      ids.push(containerId);
+    }
+    return ids;
   }
 
   async left(): Promise<string[]> {
@@ -172,10 +231,50 @@ test.each([
 
 test("an agent that removes no images, and one whose runtime has not answered, say so", async () => {
   await using world = await World.start();
-  world.gc = { imageGc: undefined };
+  world.gc = { imageGc: undefined, containerGc: world.containerGc, logs: world.logs };
   expect((await world.cli("images", "--dry-run")).stderr).toContain("imageGCScope is none");
   world.gc = undefined;
   expect((await world.cli("images")).stderr).toContain("the container runtime has not answered yet");
+});
+
+test("dead containers: the plan first, then what became of it", async () => {
+  await using world = await World.start();
+  const [first] = await world.dead(2);
+  const dry = await world.cli("containers", "--dry-run");
+  expect(dry.code).toBe(0);
+  expect(dry.stdout).toMatch(
+    /^KIND +NAME +AGE +VERDICT +RULE +WHY\ncontainer +default\/web\/app #0 .* remove +per-container-limit/,
+  );
+  expect(dry.stdout).toMatch(/sandbox +default\/web #0 .* keep +ready +it is ready/);
+  expect(dry.stdout.trim().split("\n").at(-1)).toBe(
+    "1 of 2 containers, 0 of 1 sandboxes and 0 of 0 log folders would go",
+  );
+  expect(world.fake.containers()).toHaveLength(3);
+  const json = await world.cli("containers", "-o", "json");
+  expect(JSON.parse(json.stdout)).toMatchObject({
+    containers: [first],
+    plan: { listBytes: expect.any(Number) as number },
+  });
+  expect((await world.cli("containers")).stdout).toContain(
+    "\n0 containers, 0 sandboxes and 0 log folders removed\n",
+  );
+});
+
+test("logs of restarts whose container is gone", async () => {
+  await using world = await World.start();
+  const folder = join(world.podLogsDir, "default_web_u1", "app");
+  mkdirSync(folder, { recursive: true });
+  for (const name of ["0.log", "1.log", "1.log.20260101-000000.gz", "2.log"])
+    writeFileSync(join(folder, name), "12345");
+  const dry = await world.cli("logs", "--dry-run");
+  expect(dry.stdout).toMatch(/default_web_u1\/app +2 +1 +5 B +keep +newest/);
+  expect(dry.stdout).toMatch(/default_web_u1\/app +1 +2 +10 B +remove +attempts/);
+  expect(dry.stdout).toContain("logs of 2 of 3 attempts would go and free 15 B");
+  expect(JSON.parse((await world.cli("logs", "--dry-run", "-o", "json")).stdout)).toHaveLength(1);
+  expect((await world.cli("logs")).stdout).toContain("\n15 B freed\n");
+  expect(readdirSync(folder)).toEqual(["2.log"]);
+  expect(JSON.parse((await world.cli("logs", "-o", "json")).stdout)).toEqual({ freedBytes: 0 });
+  expect((await world.cli("logs", "--unused")).stderr).toContain("are for images");
 });
 
 test("a disk that reports nonsense: no deletion, a clear error", async () => {

@@ -27,6 +27,9 @@ interface Row {
   readonly planLogRotationMs: number;
   readonly imagePassMs: number;
   readonly callsPerImagePass: number;
+  /** Of a round that removes 20 images (or all that it can) beside N containers. */
+  readonly imageRemovalMs: number;
+  readonly callsPerImageRemoval: number;
 }
 
 function imageFacts(count: number): ImageGcFacts {
@@ -114,8 +117,11 @@ function planLogs(count: number): void {
     planLogRotation({ log: "0.log", bytes: 10, files, busy: new Set(), now: index }, policy);
 }
 
-/** N images and N containers, all images used: a pass that removes nothing. */
-function memoryRuntime({ images }: ImageGcFacts): { readonly runtime: ImageGcRuntime; calls: () => number } {
+/** N images and N containers. All images are used, so that a pass removes nothing, unless some are `spare`. */
+function memoryRuntime(
+  { images }: ImageGcFacts,
+  spare = 0,
+): { readonly runtime: ImageGcRuntime; calls: () => number } {
   let calls = 0;
   const answer =
     <T>(value: T) =>
@@ -124,6 +130,7 @@ function memoryRuntime({ images }: ImageGcFacts): { readonly runtime: ImageGcRun
       return value;
     };
   const nothing = answer({ info: {} } as never);
+  const gone = new Set<string>();
   const listed = images.map(({ id, repoTags, repoDigests, sizeBytes, pinned }) =>
     Image.fromPartial({
       id,
@@ -133,23 +140,30 @@ function memoryRuntime({ images }: ImageGcFacts): { readonly runtime: ImageGcRun
       pinned,
     }),
   );
-  const containers = images.map(({ id }, index) =>
+  const byId = new Map(listed.map((image) => [image.id, image]));
+  const containers = images.map((_image, index) =>
     Container.fromPartial({
       id: String(index),
-      imageId: id,
+      imageId: images[Math.max(index, spare)]?.id ?? "",
       metadata: { name: "app", attempt: 0 },
       state: 1,
     }),
   );
   const fs = ImageFsInfoResponse.fromPartial({ imageFilesystems: [{ fsId: { mountpoint: "/" } }] });
   const runtime: ImageGcRuntime = {
-    listImages: answer({ images: listed }),
+    listImages: async () => answer({ images: listed.filter(({ id }) => !gone.has(id)) })(),
     listContainers: answer({ containers }),
     imageFsInfo: answer(fs),
     listPodSandbox: answer({ items: [] }),
     status: nothing,
-    imageStatus: nothing,
-    removeImage: nothing,
+    imageStatus: async ({ image }) => {
+      const found = gone.has(image?.image ?? "") ? undefined : byId.get(image?.image ?? "");
+      return answer({ image: found, info: {} })();
+    },
+    removeImage: async ({ image }) => {
+      gone.add(image?.image ?? "");
+      return answer({})();
+    },
     containerStatus: nothing,
     podSandboxStatus: nothing,
   };
@@ -169,8 +183,11 @@ async function measure(size: number): Promise<Row> {
   await manager.collect();
   const before = calls();
   const imagePassMs = await cpuOf(() => manager.collect());
+  const [imageRemovalMs, callsPerImageRemoval] = await measureRemovals(size);
   const row = {
     size,
+    imageRemovalMs,
+    callsPerImageRemoval,
     planImageGcMs: await cpuOf(() => planImageGc(facts, DEFAULT_IMAGE_GC_POLICY)),
     planContainerGcMs: await cpuOf(() => planContainers(containers)),
     planLogRotationMs: await cpuOf(() => planLogs(size)),
@@ -179,6 +196,31 @@ async function measure(size: number): Promise<Row> {
   };
   await manager.stop();
   return row;
+}
+
+const REMOVED = 20;
+
+/** One round: what it removes is gone. */
+async function measureRemovals(size: number): Promise<readonly [number, number]> {
+  const images = imageFacts(size);
+  const { runtime, calls } = memoryRuntime(images, Math.min(REMOVED, size - 1));
+  const manager = new ImageGcManager({
+    runtime,
+    clock: systemClock,
+    filesystem: () => Promise.resolve({ capacityBytes: 1000, availableBytes: 10 }),
+    imageVolumes: false,
+    layers: "sizes",
+    policy: { images: "all", minAgeMs: 0 },
+  });
+  await manager.plan();
+  const before = calls();
+  const start = process.cpuUsage();
+  const { removed } = await manager.deleteUnusedImages();
+  const { system, user } = process.cpuUsage(start);
+  const looks = 5; // what the pass asks once
+  await manager.stop();
+  const each = Math.max(removed.length, 1);
+  return [Math.round(((user + system) / 1000 / each) * 100) / 100, (calls() - before - looks) / each];
 }
 
 /** Prints a table, then the result as one line of JSON, which `pnpm bench` puts into `bench-results/gc-plan.json`. */

@@ -50,6 +50,11 @@ export type {
   GcPodName,
   GcSandbox,
 } from "./container/container-gc-facts.ts";
+export {
+  CONTAINER_GC_PLAN_COLUMNS,
+  containerGcPlanRows,
+  containerGcPlanSummary,
+} from "./container/container-gc-text.ts";
 export { DEFAULT_CONTAINER_GC_POLICY, resolveContainerGcPolicy } from "./container/container-gc-policy.ts";
 export type { ContainerGcPolicy } from "./container/container-gc-policy.ts";
 
@@ -60,6 +65,7 @@ export type { LogRotationFacts, LogRotationPlan, RotatedLogRemoval } from "./log
 export { planLogRetention } from "./logs/plan-log-retention.ts";
 export type { LogFolderFacts, LogRetentionEntry } from "./logs/plan-log-retention.ts";
 export type { FolderRetention } from "./logs/log-pruner.ts";
+export { LOG_RETENTION_COLUMNS, logRetentionRows, logRetentionSummary } from "./logs/log-retention-text.ts";
 export {
   DEFAULT_LOG_RETENTION_POLICY,
   DEFAULT_LOG_ROTATION_POLICY,

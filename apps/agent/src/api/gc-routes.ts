@@ -1,15 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** What image GC answers: a plan to whoever asks, a pass to whoever orders one, line by line while it is under way. */
+/** What GC answers: a plan to whoever asks, a pass to whoever orders one; of images line by line while it is under way. */
 import { errorText, HoldfastError } from "@holdfast/core/errors";
-import type { ImageGcGoal, ImageGcManager, ImageGcPassOptions, ImageGcPlan } from "@holdfast/gc";
-import type { ImageGcResult, ImageGcStep } from "@holdfast/gc";
+import type {
+  ContainerGcManager,
+  ContainerGcPlan,
+  ContainerLogManager,
+  FolderRetention,
+  ImageGcGoal,
+  ImageGcManager,
+  ImageGcPassOptions,
+  ImageGcPlan,
+  ImageGcResult,
+  ImageGcStep,
+} from "@holdfast/gc";
 import type { ApiAnswer, ApiRequest } from "./server.ts";
 
 /** What these routes need of the agent. */
 export interface GcView {
   /** Undefined: imageGCScope is none. */
   readonly imageGc: Pick<ImageGcManager, "plan" | "collect" | "deleteUnusedImages"> | undefined;
+  readonly containerGc: Pick<ContainerGcManager, "plan" | "collect">;
+  readonly logs: Pick<ContainerLogManager, "planRetention" | "prune">;
 }
 
 /** The last line of a pass. */
@@ -29,6 +41,25 @@ export type ImageGcLine = ImageGcStep | ImageGcDone;
 
 /** What a plan of images is answered as. */
 export type ImageGcPlanAnswer = ImageGcPlan;
+/** What a plan of containers is answered as. */
+export type ContainerGcPlanAnswer = ContainerGcPlan;
+/** What a plan of logs is answered as. */
+export type LogRetentionAnswer = readonly FolderRetention[];
+
+/** What came of a pass over containers. */
+export interface ContainerGcAnswer {
+  readonly plan: ContainerGcPlan | null;
+  /** Ids, in order. */
+  readonly containers: readonly string[];
+  readonly sandboxes: readonly string[];
+  readonly logFolders: readonly string[];
+  readonly error?: string;
+}
+
+/** What came of a pass over logs. */
+export interface LogPruneAnswer {
+  readonly freedBytes: number;
+}
 
 interface Wish {
   readonly goal: ImageGcGoal;
@@ -41,12 +72,29 @@ export async function gcAnswer(
   request: ApiRequest,
   rest: readonly string[],
 ): Promise<ApiAnswer> {
-  const [kind, ...more] = rest;
-  if (kind !== "images" || more.length > 0)
-    throw new HoldfastError("AGENT_ROUTE", "not-found", `there is no GC of "${rest.join("/")}"`);
+  const kind = rest.join("/");
+  if (!["images", "containers", "logs"].includes(kind))
+    throw new HoldfastError("AGENT_ROUTE", "not-found", `there is no GC of "${kind}"`);
   if (view === undefined)
     throw new HoldfastError("AGENT_NOT_READY", "retryable", "the container runtime has not answered yet");
-  const { imageGc } = view;
+  if (kind === "containers") return containersAnswer(view, request);
+  if (kind === "logs") return logsAnswer(view, request);
+  return imagesAnswer(view, request);
+}
+
+async function containersAnswer({ containerGc }: GcView, { method, signal }: ApiRequest): Promise<ApiAnswer> {
+  if (method !== "POST") return { json: await containerGc.plan({ signal }) };
+  const { plan = null, containers, sandboxes, logFolders, error } = await containerGc.collect({ signal });
+  const failed = error === undefined ? {} : { error: errorText(error) };
+  return { json: { plan, containers, sandboxes, logFolders, ...failed } satisfies ContainerGcAnswer };
+}
+
+async function logsAnswer({ logs }: GcView, { method, signal }: ApiRequest): Promise<ApiAnswer> {
+  if (method !== "POST") return { json: await logs.planRetention(signal) };
+  return { json: { freedBytes: await logs.prune(signal) } satisfies LogPruneAnswer };
+}
+
+async function imagesAnswer({ imageGc }: GcView, request: ApiRequest): Promise<ApiAnswer> {
   if (imageGc === undefined)
     throw new HoldfastError(
       "AGENT_NO_IMAGE_GC",

@@ -16,7 +16,7 @@ import type { NodeObject, PodList, PodObject } from "../../src/api/types.ts";
 import type { AgentConfig } from "../../src/config/agent-config.ts";
 import { parseConfig } from "../../src/config/parse-config.ts";
 import { Agent } from "../../src/run/agent.ts";
-import type { Machine } from "../../src/run/machine.ts";
+import type { Machine, MachinePorts } from "../../src/run/machine.ts";
 import { MemoryCgroups } from "./memory-cgroups.ts";
 import { MemoryDisk } from "./memory-disk.ts";
 import { MemoryLastGood, MemoryManifests } from "./memory-manifests.ts";
@@ -36,6 +36,8 @@ export interface SimulatedNodeOptions {
   readonly driver?: CgroupDriver;
   readonly fake?: Partial<FakeRuntimeOptions>;
   readonly config?: Partial<AgentConfig>;
+  /** Further ports of the machine. */
+  readonly ports?: Partial<MachinePorts>;
 }
 
 /** One run of the agent. */
@@ -218,6 +220,21 @@ export class SimulatedNode {
     return "json" in answer ? (answer.json as Answer) : (("text" in answer ? answer.text : "") as Answer);
   }
 
+  /** What comes of `holdfast gc images --unused`, line by line; empty while the agent does not answer. */
+  async collectImages(): Promise<string[]> {
+    const answer = await this.#run?.router?.({
+      method: "POST",
+      segments: ["api", "v1", "gc", "images"],
+      query: new URLSearchParams(),
+      body: { goal: "unused" },
+      signal: new AbortController().signal,
+    });
+    const lines: string[] = [];
+    if (answer !== undefined && "stream" in answer)
+      for await (const line of answer.stream) lines.push(line.toString());
+    return lines;
+  }
+
   async metrics(): Promise<string> {
     return (await this.#get<string>("metrics")) ?? "";
   }
@@ -245,6 +262,7 @@ export class SimulatedNode {
         probeProcesses: { leftBehind: async () => 0 },
         readHostFile: async () => "127.0.0.1 localhost\n",
         random: seededRandom(seed),
+        ...this.#options.ports,
       }),
       serve: ({ router }) => {
         serve(router);

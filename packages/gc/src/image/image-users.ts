@@ -47,18 +47,16 @@ export function computeImageUsers(
 ): ReadonlyMap<string, readonly ImageUser[]> {
   const index = new ImageIndex(images);
   const users = new Map<string, ImageUser[]>();
-  const add = (imageId: string | undefined, user: ImageUser): void => {
+  const add = (imageId: string | undefined, container: ImageUsingContainer, how: ImageUser["how"]): void => {
     if (imageId === undefined) return;
+    const user = { containerId: container.id, name: shownContainer(container), how };
     const known = users.get(imageId);
     if (known === undefined) users.set(imageId, [user]);
     else known.push(user);
   };
   for (const container of containers) {
-    const name = shownContainer(container);
-    const containerId = container.id;
-    add(index.find(imageNamesOf(container)), { containerId, name, how: "image" });
-    for (const mounted of mountsOf(containerId))
-      add(index.find([mounted]), { containerId, name, how: "mount" });
+    add(index.find(imageNamesOf(container)), container, "image");
+    for (const mounted of mountsOf(container.id)) add(index.find([mounted]), container, "mount");
   }
   return users;
 }

@@ -1,22 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { userInfo } from "node:os";
-import { formatBytes, IMAGE_GC_PLAN_COLUMNS, imageGcPlanRows, imageGcPlanSummary } from "@holdfast/gc";
-import type { ImageGcLine, ImageGcPlanAnswer } from "../../api/gc-routes.ts";
+import {
+  CONTAINER_GC_PLAN_COLUMNS,
+  containerGcPlanRows,
+  containerGcPlanSummary,
+  formatBytes,
+  IMAGE_GC_PLAN_COLUMNS,
+  imageGcPlanRows,
+  imageGcPlanSummary,
+  LOG_RETENTION_COLUMNS,
+  logRetentionRows,
+  logRetentionSummary,
+} from "@holdfast/gc";
+import type {
+  ContainerGcAnswer,
+  ContainerGcPlanAnswer,
+  ImageGcLine,
+  ImageGcPlanAnswer,
+  LogPruneAnswer,
+  LogRetentionAnswer,
+} from "../../api/gc-routes.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { CommandError, countOption, textOption } from "../command.ts";
 import { formatTable } from "../table.ts";
 import { jsonLines } from "../watch-state.ts";
 
-/** `holdfast gc images`. */
+/** A pass over containers or logs. */
+const PASS_MS = 10 * 60_000;
+
+/** `holdfast gc images|containers|logs`. */
 export const gcCommand: Command = {
   name: "gc",
-  summary: "show which images would go and why, or remove them now",
-  usage: "holdfast gc images [--dry-run] [--target-percent N | --unused] [-o json]",
+  summary: "show what garbage would go and why, or remove it now",
+  usage:
+    "holdfast gc images [--dry-run] [--target-percent N | --unused] [-o json] | holdfast gc containers|logs [--dry-run] [-o json]",
   details: [
     "Each image is shown with its size, last use, who uses it, by which rule it goes or stays, and what its removal frees; layers that images share count once.",
     "The plan is printed before anything is removed, then what became of each image. With --dry-run it is only printed.",
     "An image that somebody begins to use meanwhile stays. Rules to keep images: imageGCKeep in the configuration.",
+    "containers: dead containers and sandboxes of this agent, within its limits. logs: of restarts whose container is gone.",
   ],
   options: {
     "dry-run": { type: "boolean", help: "print the plan, remove nothing" },
@@ -30,27 +53,73 @@ export const gcCommand: Command = {
   },
   async run(context) {
     const [kind = "", ...more] = context.args;
-    if (!["images", "image"].includes(kind) || more.length > 0)
-      throw new CommandError(
-        kind === "" ? "what to collect? images" : `cannot collect "${context.args.join(" ")}"`,
-        {
-          exitCode: 2,
-          next: "holdfast gc images --dry-run",
-        },
-      );
     const wish = wishOf(context);
     const json = isJson(context);
-    if (context.options["dry-run"] === true) {
-      const query = new URLSearchParams(
-        Object.entries(wish).map(([key, value]): [string, string] => [key, String(value)]),
-      );
-      const plan = await context.client.get<ImageGcPlanAnswer>(`/api/v1/gc/images?${query}`);
-      context.terminal.out(json ? asJson(plan) : planText(context, plan));
-      return 0;
+    if (more.length > 0) throw wrongKind(context.args.join(" "));
+    if (kind === "containers" || kind === "logs") {
+      if (Object.keys(wish).length > 0)
+        throw new CommandError("--target-percent and --unused are for images", { exitCode: 2 });
+      return kind === "logs" ? collectLogs(context, json) : collectContainers(context, json);
     }
-    return collect(context, wish, json);
+    if (kind !== "images") throw wrongKind(kind);
+    if (context.options["dry-run"] !== true) return collect(context, wish, json);
+    const query = new URLSearchParams(
+      Object.entries(wish).map(([key, value]): [string, string] => [key, String(value)]),
+    );
+    const plan = await context.client.get<ImageGcPlanAnswer>(`/api/v1/gc/images?${query}`);
+    context.terminal.out(json ? asJson(plan) : planText(context, plan));
+    return 0;
   },
 };
+
+function wrongKind(kind: string): CommandError {
+  return new CommandError(
+    kind === "" ? "what to collect? images, containers or logs" : `cannot collect "${kind}"`,
+    { exitCode: 2, next: "holdfast gc images --dry-run" },
+  );
+}
+
+/** The plan first, then what came of it: made anew, for what has changed meanwhile. */
+async function collectContainers(context: CommandContext, json: boolean): Promise<number> {
+  const { client, terminal } = context;
+  const path = "/api/v1/gc/containers";
+  const isDry = context.options["dry-run"] === true;
+  if (isDry || !json) {
+    const plan = await client.get<ContainerGcPlanAnswer>(path);
+    const rows = containerGcPlanRows(plan, context.now());
+    if (json) terminal.out(asJson(plan));
+    else terminal.out(tableOf(context, CONTAINER_GC_PLAN_COLUMNS, rows, containerGcPlanSummary(plan)));
+    if (isDry) return 0;
+  }
+  const answer = await client.post<ContainerGcAnswer>(path, {}, PASS_MS);
+  const { containers, sandboxes, logFolders, error } = answer;
+  if (json) terminal.out(asJson(answer));
+  else
+    terminal.out(
+      `\n${containers.length} containers, ${sandboxes.length} sandboxes and ${logFolders.length} log folders removed\n`,
+    );
+  if (error === undefined) return 0;
+  if (!json) terminal.err(`holdfast: ${error}\n`);
+  return 1;
+}
+
+async function collectLogs(context: CommandContext, json: boolean): Promise<number> {
+  const { client, terminal } = context;
+  const path = "/api/v1/gc/logs";
+  const isDry = context.options["dry-run"] === true;
+  if (isDry || !json) {
+    const plans = await client.get<LogRetentionAnswer>(path);
+    if (json) terminal.out(asJson(plans));
+    else
+      terminal.out(
+        tableOf(context, LOG_RETENTION_COLUMNS, logRetentionRows(plans), logRetentionSummary(plans)),
+      );
+    if (isDry) return 0;
+  }
+  const answer = await client.post<LogPruneAnswer>(path, {}, PASS_MS);
+  terminal.out(json ? asJson(answer) : `\n${formatBytes(answer.freedBytes)} freed\n`);
+  return 0;
+}
 
 function wishOf(context: CommandContext): Readonly<Record<string, string | number>> {
   const target = countOption(context, "target-percent");
@@ -121,12 +190,20 @@ function lineText(context: CommandContext, line: ImageGcLine): string {
 }
 
 function planText(context: CommandContext, plan: ImageGcPlanAnswer): string {
-  const columns = IMAGE_GC_PLAN_COLUMNS.map((head) => ({
+  return tableOf(context, IMAGE_GC_PLAN_COLUMNS, imageGcPlanRows(plan), imageGcPlanSummary(plan));
+}
+
+function tableOf(
+  context: CommandContext,
+  heads: readonly string[],
+  rows: readonly (readonly string[])[],
+  summary: string,
+): string {
+  const columns = heads.map((head) => ({
     head,
-    shrinks: ["IMAGE", "USED BY", "WHY"].includes(head),
+    shrinks: ["IMAGE", "NAME", "LOGS", "USED BY", "WHY"].includes(head),
   }));
-  const table = formatTable(columns, imageGcPlanRows(plan), context.terminal.columns);
-  return `${table}\n${imageGcPlanSummary(plan)}\n`;
+  return `${formatTable(columns, rows, context.terminal.columns)}\n${summary}\n`;
 }
 
 function asJson(value: unknown): string {
