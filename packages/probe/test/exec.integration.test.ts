@@ -71,10 +71,10 @@ const timedOut = (command: string): ProbeOutcome => ({
 
 describe("a command", () => {
   test("succeeds", async () =>
-    expect(await run("echo", "hi")).toEqual({ result: "success", output: "hi\n" }));
+    expect(await run("echo", "hi")).toMatchObject({ result: "success", output: "hi\n" }));
 
   test("fails", async () => {
-    expect(await run("sh", "-c", "echo no; echo why >&2; exit 3")).toEqual({
+    expect(await run("sh", "-c", "echo no; echo why >&2; exit 3")).toMatchObject({
       result: "failure",
       output: "no\nwhy\n",
     });
@@ -97,12 +97,18 @@ describe("a command", () => {
 
   test("forks: the runtime ends the command alone, what it has left is counted", async () => {
     const script = "(trap '' TERM; exec sleep 302 >/dev/null 2>&1) & sleep 302";
-    expect(await runAndCount("sh", "-c", script)).toEqual({ outcome: timedOut(`sh -c ${script}`), left: 1 });
+    expect(await runAndCount("sh", "-c", script)).toMatchObject({
+      outcome: timedOut(`sh -c ${script}`),
+      left: 1,
+    });
   });
 
   test("forks and ignores SIGTERM while it holds the pipes: the runtime does not answer, and still it timed out", async () => {
     const script = "trap '' TERM; sleep 303; sleep 303";
-    expect(await runAndCount("sh", "-c", script)).toEqual({ outcome: timedOut(`sh -c ${script}`), left: 1 });
+    expect(await runAndCount("sh", "-c", script)).toMatchObject({
+      outcome: timedOut(`sh -c ${script}`),
+      left: 1,
+    });
     // The container is as well as before.
     expect((await run("true")).result).toBe("success");
   });
