@@ -29,8 +29,8 @@ import type { TopologyHint } from "./topology-hints.ts";
 
 /** Why a pod may not begin (yet). kubelet: a rejection with reason UnexpectedAdmissionError. */
 export class DeviceAdmissionError extends HoldfastError {
-  /** The kubelet's reason for a rejection; the message is its text. */
-  readonly admissionReason = "UnexpectedAdmissionError";
+  /** The kubelet's reason for a rejection, or that of a wait; the message is its text. */
+  readonly admissionReason: string;
   /** A plugin is expected: a time-limited wait, no refusal. */
   readonly waits: boolean;
 
@@ -38,8 +38,12 @@ export class DeviceAdmissionError extends HoldfastError {
     const message = waits ? text : `Allocate failed due to ${text}, which is unexpected`;
     super("DEVICE_ADMISSION", "retryable", message, cause === undefined ? {} : { cause });
     this.waits = waits;
+    this.admissionReason = waits ? WAITING_FOR_PLUGIN : "UnexpectedAdmissionError";
   }
 }
+
+/** Reason of a pod that waits for a plugin. */
+export const WAITING_FOR_PLUGIN = "DevicePluginNotReady";
 
 /** By resource: ids that earlier init containers of the pod leave to the next one. */
 export type ReuseTable = Map<string, Set<string>>;
@@ -56,6 +60,7 @@ export interface DeviceAllocatorOptions {
   readonly publish: Publisher;
   readonly logger: Logger;
   readonly duration: Histogram;
+  readonly cdiProblem?: (() => string | undefined) | undefined;
 }
 
 /** A record that was made, and the one in whose place it came. */
@@ -156,6 +161,13 @@ export class DeviceAllocator {
         kind,
         key,
       });
+    const problem = options.cdiDevices.length === 0 ? undefined : this.#options.cdiProblem?.();
+    if (problem !== undefined)
+      throw new HoldfastError(
+        "DEVICE_CDI",
+        "permanent",
+        `CDI devices ${options.cdiDevices.join(", ")} cannot be given: ${problem}`,
+      );
     return { options, changed };
   }
 

@@ -46,9 +46,6 @@ export type DeviceAdmission =
   | { readonly kind: "admitted" }
   | { readonly kind: "waiting" | "refused"; readonly reason: string; readonly message: string };
 
-/** Reason of a pod that waits for a plugin. */
-export const WAITING_FOR_PLUGIN = "DevicePluginNotReady";
-
 /** See the top of the file. */
 export class DeviceManager implements Component {
   readonly name = "device";
@@ -97,6 +94,7 @@ export class DeviceManager implements Component {
       pluginWaitMs: options.pluginWaitMs ?? DEFAULT_PLUGIN_WAIT_MS,
       publish: this.#publish,
       logger: this.#logger,
+      cdiProblem: options.cdiProblem,
       duration: metrics.histogram(
         "kubelet_device_plugin_alloc_duration_seconds",
         "Duration of Allocate of device plugins, failures included.",
@@ -378,6 +376,6 @@ export class DeviceManager implements Component {
 
 function refusal(error: unknown): DeviceAdmission {
   if (!(error instanceof DeviceAdmissionError)) throw error;
-  if (error.waits) return { kind: "waiting", reason: WAITING_FOR_PLUGIN, message: error.message };
-  return { kind: "refused", reason: error.admissionReason, message: error.message };
+  const { waits, admissionReason: reason, message } = error;
+  return { kind: waits ? "waiting" : "refused", reason, message };
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-export { DeviceManager, WAITING_FOR_PLUGIN } from "./device-manager.ts";
+export { DeviceManager } from "./device-manager.ts";
 export type { DeviceAdmission } from "./device-manager.ts";
-export { DeviceAdmissionError } from "./device-allocator.ts";
+export { DeviceAdmissionError, WAITING_FOR_PLUGIN } from "./device-allocator.ts";
 export type { DeviceManagerOptions } from "./options.ts";
 export { DEFAULT_DEADLINES } from "./plugin-endpoint.ts";
 export type { PluginDeadlines } from "./plugin-endpoint.ts";

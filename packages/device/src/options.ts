@@ -32,6 +32,8 @@ export interface DeviceManagerOptions {
   /** Resources with a plugin; more are refused. Default 256. */
   readonly maxResources?: number;
   readonly hysteresis?: Partial<Hysteresis>;
+  /** Why the runtime cannot resolve CDI names; undefined when it can. Then containers that would need one do not start. Default: it can. */
+  readonly cdiProblem?: () => string | undefined;
   /** Something that a waiting pod may wait for has changed: devices appeared, were freed, a plugin came or its time ran out. Called at once; must not throw. */
   readonly onChanged?: () => void;
   /** The status of a pod is to be told again: health of a device of it changed. */
