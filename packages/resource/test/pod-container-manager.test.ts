@@ -296,3 +296,38 @@ test("with cgroupsPerQOS off nothing is made", async () => {
   ).toBe("");
   expect(tree.paths.size).toBe(0);
 });
+
+// kubelet: TestPodHasExclusiveCPUs, TestContainerHasExclusiveCPUs, TestResourceConfigForPod with DisableCPUQuotaWithExclusiveCPUs
+test("a container with CPUs of its own has no quota, nor has its pod; sets are given at create", async () => {
+  v1Fixture();
+  const dedicated = {
+    cpusForCreate: (uid: string) => (uid === "own" ? "1" : "0"),
+    memsForCreate: (uid: string) => (uid === "own" ? "0" : ""),
+    hasExclusiveCpus: (uid: string) => uid === "own",
+  };
+  const tree = openCgroupTree(root);
+  const clock = new ManualClock();
+  const pods = new PodContainerManager({ tree, clock, driver: "cgroupfs", settings, dedicated });
+  const limits = { cpu: "1", memory: "64Mi" };
+  const limited = (uid: string): Pod => ({
+    ...pod(uid),
+    spec: { containers: [{ name: "c", image: "i", resources: { limits, requests: limits } }] },
+  });
+  const quota = async (uid: string): Promise<string> => {
+    const path = await pods.ensureExists(limited(uid));
+    return readFileSync(join(root, "cpu,cpuacct", path, "cpu.cfs_quota_us"), "utf8");
+  };
+  expect([await quota("own"), await quota("shared")]).toEqual(["-1", "100000"]);
+  const given = (uid: string): unknown => {
+    const { cpuQuota, cpusetCpus, cpusetMems } = pods.containerResources(limited(uid), {
+      name: "c",
+      image: "i",
+      resources: { limits },
+    });
+    return [cpuQuota, cpusetCpus, cpusetMems];
+  };
+  expect([given("own"), given("shared")]).toEqual([
+    [-1, "1", "0"],
+    [100_000, "0", ""],
+  ]);
+});

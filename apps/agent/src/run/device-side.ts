@@ -16,7 +16,7 @@ import { isExtendedResourceName } from "@holdfast/core/resource-name";
 import { newestByName } from "@holdfast/core/runtime-status";
 import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
 import { DeviceManager } from "@holdfast/device";
-import type { NodeResource, ResourceView } from "@holdfast/device";
+import type { DedicatedResources, NodeResource, ResourceView } from "@holdfast/device";
 import {
   DEVICE_CHECKPOINT_NAME,
   fileDeviceCheckpoint,
@@ -45,6 +45,8 @@ export interface DeviceSideOptions {
   /** Something that waiting pods may wait for has changed. */
   readonly onChanged: () => void;
   readonly onPodChanged: (podUid: string) => void;
+  /** CPUs and memory that containers have for themselves, for podresources. Asked after the start. */
+  readonly dedicated: DedicatedResources;
 }
 
 /** What `holdfast get devices` shows. */
@@ -59,6 +61,8 @@ export interface DeviceSide {
   readonly admission: PodAdmission;
   /** Undefined: containers have no devices of plugins. */
   readonly source: ContainerDeviceSource | undefined;
+  /** Gives devices under a hint, together with CPUs and memory. Undefined while plugins are off. */
+  readonly provider: DeviceManager | undefined;
   /** Capacity and allocatable, for node status. */
   resources(): readonly NodeResource[];
   /** The status with what is known of the health of its containers' devices. */
@@ -89,6 +93,7 @@ const NO_PLUGINS: DeviceSide = {
     release() {},
   },
   source: undefined,
+  provider: undefined,
   resources: () => [],
   withHealth: (_pod, status) => status,
   list: () => undefined,
@@ -134,6 +139,7 @@ function withPlugins(options: DeviceSideOptions): DeviceSide {
       clock,
       activePods: active,
       allPods: () => pods().map(({ pod }) => pod),
+      dedicated: options.dedicated,
       logger: log("pod-resources"),
       metrics,
     }),
@@ -148,6 +154,7 @@ function withPlugins(options: DeviceSideOptions): DeviceSide {
       release: (uid) => manager.release(uid),
     },
     source: manager,
+    provider: manager,
     resources: () => manager.resources(),
     withHealth: (pod, status) => withDeviceHealth(manager, pod, status),
     list: () => {

@@ -18,8 +18,8 @@ import { FileLastGoodManifests, NodeManifestFolder, nodePodFiles } from "@holdfa
 import type { LastGoodManifests, ManifestFolder, PodFiles } from "@holdfast/pod";
 import type { ProbeHandlers, ProbeProcesses } from "@holdfast/probe";
 import { nodeProbeHandlers, nodeProbeProcesses } from "@holdfast/probe/node";
-import { openCgroupTree, systemdSlices } from "@holdfast/resource";
-import type { CgroupTree, SystemdSlices } from "@holdfast/resource";
+import { openCgroupTree, openSystemTree, systemdSlices } from "@holdfast/resource";
+import type { CgroupTree, SystemdSlices, SystemTree } from "@holdfast/resource";
 import type { StatsHost } from "@holdfast/stats";
 import { nodeStatsHost } from "@holdfast/stats/node";
 import { volumeHost } from "@holdfast/volume";
@@ -42,6 +42,8 @@ export interface MachinePorts {
   readonly cgroups: CgroupTree;
   /** Used with the systemd driver only. */
   readonly systemd: SystemdSlices;
+  /** What the kernel tells of the machine: read for dedicated CPUs and memory only. Absent: there are none. */
+  readonly system?: SystemTree;
   readonly volumes: VolumeHost;
   /** Absent with `filesystem`: no log is rotated and no image removed. */
   readonly logFiles?: LogFiles;
@@ -106,6 +108,7 @@ export const realMachine: Machine = {
     lastGood: new FileLastGoodManifests(`${config.stateDir}/last-good-manifests`),
     cgroups: openCgroupTree(),
     systemd: systemdSlices,
+    system: openSystemTree(),
     volumes: volumeHost,
     logFiles: nodeLogFiles([config.podLogsDir, LEGACY_LOG_LINKS]),
     filesystem: readNodeFilesystem,

@@ -32,7 +32,7 @@ import { VolumeManager } from "@holdfast/volume";
 import type { AgentConfig } from "../config/agent-config.ts";
 import { makeDeviceSide } from "./device-side.ts";
 import type { DeviceSide } from "./device-side.ts";
-import { makeResourceSide } from "./resource-side.ts";
+import { makeResourceSide, podResourcesOf } from "./resource-side.ts";
 import type { ResourceSide } from "./resource-side.ts";
 import { keepingLogs, makeGcSide } from "./gc-side.ts";
 import type { GcSide } from "./gc-side.ts";
@@ -184,6 +184,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
     statusOf: (uid) => pleg.get(uid).status,
     onChanged: () => pods.readinessChanged(),
     onPodChanged: (uid) => pods.wake(uid),
+    dedicated: podResourcesOf(() => dedicated),
   });
   const dedicated: ResourceSide = makeResourceSide({
     ...options,

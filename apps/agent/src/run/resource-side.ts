@@ -17,6 +17,7 @@ import type { Pod } from "@holdfast/core/pod-types";
 import { newestByName } from "@holdfast/core/runtime-status";
 import type { ContainerRecord, RuntimePodStatus } from "@holdfast/core/runtime-status";
 import type { CriClient } from "@holdfast/cri";
+import type { DedicatedResources as PodResources } from "@holdfast/device";
 import type { MachineFacts } from "@holdfast/node";
 import { ContainerStarted } from "@holdfast/pleg";
 import type { PodAdmission, PodManager, WaitingReason } from "@holdfast/pod";
@@ -35,6 +36,7 @@ import type {
   DedicatedResources,
   HintProvider,
   MachineTopology,
+  MemoryBlock,
   NodeInfo,
   ResourceAmounts,
   ResourceContainer,
@@ -76,8 +78,8 @@ export interface ResourceSide {
   readonly admission: PodAdmission;
   /** Undefined where no policy gives anything. */
   readonly dedicated: DedicatedResources | undefined;
-  /** What pods may have: cpu in thousandths, memory in bytes. */
-  readonly allocatable: ResourceAmounts;
+  /** What pods may have: CPUs, and memory in bytes. */
+  readonly nodeAllocatable: { readonly cpu: number; readonly memory: number };
   /** For podresources; undefined with policy none. */
   readonly cpu: CpuManager | undefined;
   readonly memory: MemoryManager | undefined;
@@ -134,7 +136,10 @@ export function makeResourceSide(options: ResourceSideOptions): ResourceSide {
     components: cpu === undefined ? [] : [cpu, new StartRelay(options.bus, cpu)],
     admission: new TurnstileAdmission(options, admission),
     dedicated: cpu === undefined && memory === undefined ? undefined : dedicatedOf(cpu, memory),
-    allocatable,
+    nodeAllocatable: {
+      cpu: (allocatable.get("cpu") ?? 0) / 1000,
+      memory: allocatable.get("memory") ?? 0,
+    },
     cpu,
     memory,
   };
@@ -235,6 +240,18 @@ function dedicatedOf(cpu: CpuManager | undefined, memory: MemoryManager | undefi
     cpusForCreate: (uid, container) => String(cpu?.cpusForCreate(uid, container) ?? ""),
     memsForCreate: (uid, container) => (memory?.numaNodes(uid, container) ?? []).join(","),
     hasExclusiveCpus: (uid, container) => (cpu?.exclusiveCpus(uid, container).size ?? 0) > 0,
+  };
+}
+
+/** What podresources tells of CPUs and memory. `side` is asked when somebody asks: it is made after the devices. */
+export function podResourcesOf(side: () => Pick<ResourceSide, "cpu" | "memory">): PodResources {
+  const told = (blocks: readonly MemoryBlock[] = []): ReturnType<PodResources["memory"]> =>
+    blocks.map(({ type, size, numaAffinity }) => ({ type, bytes: size, numaNodes: numaAffinity }));
+  return {
+    exclusiveCpus: (uid, container) => side().cpu?.exclusiveCpus(uid, container).ids ?? [],
+    memory: (uid, container) => told(side().memory?.blocks(uid, container)),
+    allocatableCpus: () => side().cpu?.allocatableCpus().ids ?? [],
+    allocatableMemory: () => told(side().memory?.allocatable()),
   };
 }
 
