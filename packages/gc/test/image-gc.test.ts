@@ -64,6 +64,32 @@ describe("detection", () => {
   });
 });
 
+describe("what comes later", () => {
+  it("a new image has been seen since it was listed first, the others since before", async () => {
+    // kubelet: TestDetectImagesWithNewImage
+    await using world = new ImageWorld({ images: { a: 100 } });
+    await world.gc.plan();
+    await world.clock.advance(MINUTE);
+    world.fake.addImage({ reference: "docker.io/library/b:latest", id: idOf("b"), size: 100 });
+    await world.gc.plan();
+    await world.clock.advance(MINUTE);
+    const { entries } = await world.gc.plan();
+    const seen = Object.fromEntries(entries.map(({ image, firstSeenAgoMs }) => [image.id, firstSeenAgoMs]));
+    expect([seen[idOf("a")], seen[idOf("b")]]).toEqual([2 * MINUTE, MINUTE]);
+  });
+
+  it("an image goes once its pin is taken off", async () => {
+    // kubelet: TestDeleteUnPinnedImage
+    await using world = new ImageWorld({ images: { a: 100, b: 100 }, pinned: ["a", "b"] });
+    world.figures = FULL;
+    expect(await world.going("unused")).toEqual([]);
+    world.fake.addImage({ reference: "docker.io/library/a:latest", id: idOf("a"), size: 100, pinned: false });
+    await world.clock.advance(1);
+    await world.gc.deleteUnusedImages();
+    expect(await world.left()).toEqual(["b"]);
+  });
+});
+
 describe("what stays", () => {
   it("pinned and sandbox images, also when the disk is full", async () => {
     // kubelet: TestDeleteUnusedImagesExemptSandboxImage, TestDeletePinnedImage, TestDoNotDeletePinnedImage, TestAllPinnedImages
