@@ -32,7 +32,7 @@ function statusOf(containers: number): RuntimePodStatus {
     uid: "u",
     name: "web",
     namespace: "default",
-    containers: Array(containers).fill({}),
+    containers: Array.from({ length: containers }, () => ({})),
     sandboxes: [],
   } as unknown as RuntimePodStatus;
 }
