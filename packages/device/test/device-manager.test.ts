@@ -274,15 +274,15 @@ test("a pod that ends while its plugin is asked gets nothing", async () => {
 
 test("CDI names are given only where the runtime can resolve them", async () => {
   const node = new TestNode();
-  let problem: string | undefined;
-  await using manager = await node.agent({ cdiProblem: () => problem });
+  const runtime: { problem?: string } = {};
+  await using manager = await node.agent({ cdiProblem: () => runtime.problem });
   const plugin = await node.plug(manager, new FakePlugin([good("a")]));
   plugin.onAllocate = () => Promise.resolve([{ ...NO_ANSWER, cdiDevices: ["example.com/gpu=a"] }]);
   const pod = node.pod("pod", [{ count: 1 }]);
   await manager.admit(pod);
   const start = () => manager.containerDevices(pod, pod.spec.containers[0]!);
   expect((await start()).cdiDevices).toEqual(["example.com/gpu=a"]);
-  problem = "containerd 1.6 knows none";
+  runtime.problem = "containerd 1.6 knows none";
   await expect(start()).rejects.toThrow(
     "CDI devices example.com/gpu=a cannot be given: containerd 1.6 knows none",
   );
