@@ -77,6 +77,22 @@ export { logTargetsOf, runtimeLogTargets } from "./logs/log-targets.ts";
 export type { ListLogTargets, LogTarget } from "./logs/log-targets.ts";
 export { nodeLogFiles } from "./node/node-log-files.ts";
 
+export { DiskLedger } from "./disk/disk-ledger.ts";
+export type { DiskLedgerHost, DiskLedgerOptions, DiskLedgerRuntime } from "./disk/disk-ledger.ts";
+export { computeDiskLedger } from "./disk/compute-disk-ledger.ts";
+export { DISK_LEDGER_COLUMNS, diskHeldBy, diskLedgerHead, diskLedgerRows } from "./disk/disk-ledger-text.ts";
+export type {
+  DiskContainer,
+  DiskFacts,
+  DiskFilesystem,
+  DiskHolder,
+  DiskHolderKind,
+  DiskImage,
+  DiskItem,
+  DiskLedgerEntry,
+  DiskLedgerView,
+} from "./disk/disk-facts.ts";
+
 export { formatBytes } from "./format-bytes.ts";
 export { memoryCheckpoint } from "./memory-checkpoint.ts";
 export { readContainerdBlob } from "./node/node-blobs.ts";

@@ -128,6 +128,7 @@ class CountingHost implements StatsHost {
   };
   readonly statfs = this.#host.statfs;
   readonly measureTree = this.#host.measureTree;
+  readonly listFolders = this.#host.listFolders;
   readonly breathe = async (): Promise<void> => {
     this.longestMs = Math.max(this.longestMs, performance.now() - this.#since);
     await this.#host.breathe();

@@ -62,6 +62,8 @@ export interface StatsHost {
   readonly files: KernelFiles;
   readonly statfs: Statfs;
   readonly measureTree: MeasureTree;
+  /** Names of the folders in a folder on a disk; empty when it is not there. May hang as the others. */
+  readonly listFolders: (path: string) => Promise<readonly string[]>;
   /** Lets others on the event loop go first. Reading a thousand files at once would hold them up. */
   readonly breathe: () => Promise<void>;
 }

@@ -98,7 +98,12 @@ export class SummaryProvider implements StatsProvider, Component {
       ...(filesystemDeadlineMs !== undefined && { deadlineMs: filesystemDeadlineMs }),
     });
     this.filesystems = new FilesystemReader(host.statfs, this.#calls);
-    this.trees = new TreeMeter({ clock, measureTree: host.measureTree, calls: this.#calls });
+    this.trees = new TreeMeter({
+      clock,
+      measureTree: host.measureTree,
+      listFolders: host.listFolders,
+      calls: this.#calls,
+    });
     this.#runtime = runtime === undefined ? undefined : new RuntimeFigures(runtime, clock);
   }
 

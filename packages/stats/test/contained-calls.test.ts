@@ -98,6 +98,7 @@ test("a folder's figures are kept for their age, also that it is not there", asy
   const meter = new TreeMeter({
     clock,
     calls: new ContainedCalls({ clock }),
+    listFolders: async () => [],
     measureTree: async (path) => {
       measured += 1;
       return path === "/gone" ? undefined : { usedBytes: measured, inodesUsed: 1, complete: true };
@@ -120,6 +121,7 @@ test("a long walk ends with what it has; only one that hangs is an error", async
   const meter = new TreeMeter({
     clock,
     calls,
+    listFolders: never,
     measureTree: (path, { signal }) =>
       new Promise((resolve) => {
         if (path === "/long")
@@ -132,4 +134,7 @@ test("a long walk ends with what it has; only one that hangs is an error", async
   const dead = meter.measure("/dead", { maxAgeMs: 0 }).catch((error: Error) => error.message);
   await clock.advance(2000);
   expect(await dead).toBe("/dead has not answered for 2 s");
+  const list = meter.folders("/dead").catch((error: Error) => error.message);
+  await clock.advance(2000);
+  expect(await list).toBe("the list of /dead has not answered for 2 s");
 });

@@ -284,6 +284,8 @@ export class MemoryHost implements StatsHost {
     return await this.trees.get(path);
   };
 
+  readonly listFolders = async (): Promise<readonly string[]> => [];
+
   readonly breathe = async (): Promise<void> => {
     this.breaths += 1;
   };

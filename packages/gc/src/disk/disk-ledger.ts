@@ -27,13 +27,13 @@ export type DiskLedgerRuntime = Pick<
 export interface DiskLedgerHost {
   /** The file system that a path lies on. */
   filesystem(path: string): Promise<Omit<DiskFilesystem, "roles">>;
-  /** What a folder takes without what is mounted in it; undefined when it is not there. */
+  /** What a folder takes without what is mounted in it; undefined when it is not there. `flat`: only the files directly in it. */
   tree(
     path: string,
-    options: { readonly maxAgeMs: number; readonly signal: AbortSignal },
+    options: { readonly maxAgeMs: number; readonly flat?: boolean; readonly signal: AbortSignal },
   ): Promise<{ readonly usedBytes: number; readonly complete: boolean } | undefined>;
   /** Names of the folders in a folder; empty when it does not exist. */
-  folders(path: string): Promise<readonly string[]>;
+  folders(path: string, signal: AbortSignal): Promise<readonly string[]>;
 }
 
 /** How {@link DiskLedger} is made. */
@@ -244,12 +244,12 @@ class FolderWalk {
     if (this.#late > 0) problems.push(`${this.#late} folders were not looked at within ${WALKS_MS} ms`);
   }
 
-  async measure(path: string, name: string = path): Promise<DiskItem | undefined> {
+  async measure(path: string, name: string = path, flat = false): Promise<DiskItem | undefined> {
     if (this.#options.clock.monotonic() >= this.#endsAt) {
       this.#late += 1;
       return undefined;
     }
-    const options = { maxAgeMs: this.#maxAgeMs, signal: this.#signal };
+    const options = { maxAgeMs: this.#maxAgeMs, flat, signal: this.#signal };
     const usage = await this.#part(path, () => this.#options.host.tree(path, options));
     return usage === undefined ? undefined : { name, bytes: usage.usedBytes, atLeast: !usage.complete };
   }
@@ -271,24 +271,26 @@ class FolderWalk {
     }));
   }
 
-  /** The state folder without the pods' folders. */
+  /** What lies in the state folder itself, and in its folders but the pods'. */
   async agent(): Promise<readonly DiskItem[]> {
     const { stateDir, podsDir } = this.#options;
-    const whole = await this.measure(stateDir, "state");
-    const pods = podsDir.startsWith(`${stateDir}/`) ? await this.measure(podsDir) : undefined;
-    if (whole === undefined) return [];
-    return [{ ...whole, bytes: Math.max(whole.bytes - (pods?.bytes ?? 0), 0) }];
+    const files = await this.measure(stateDir, "state", true);
+    const folders = await this.#each(stateDir, (folder) => {
+      const path = `${stateDir}/${folder}`;
+      return path === podsDir ? undefined : { path, name: folder };
+    });
+    return files === undefined ? folders : [files, ...folders];
   }
 
   async #each(
     root: string,
-    of: (folder: string) => { readonly path: string; readonly name: string },
+    of: (folder: string) => { readonly path: string; readonly name: string } | undefined,
   ): Promise<readonly DiskItem[]> {
-    const folders = (await this.#part(root, () => this.#options.host.folders(root))) ?? [];
+    const folders = (await this.#part(root, () => this.#options.host.folders(root, this.#signal))) ?? [];
     const items: DiskItem[] = [];
     for (const folder of folders.slice(0, MAX_FOLDERS)) {
-      const { path, name } = of(folder);
-      const item = await this.measure(path, name);
+      const chosen = of(folder);
+      const item = chosen === undefined ? undefined : await this.measure(chosen.path, chosen.name);
       if (item !== undefined) items.push(item);
     }
     return items;

@@ -47,7 +47,7 @@ export async function readPodDisks(
     try {
       const isLate = clock.monotonic() >= endsAt;
       if (isLate) late += 1;
-      const tree = isLate ? trees.last(path) : await trees.measure(path, { maxAgeMs, flat, signal });
+      const tree = isLate ? trees.last(path, flat) : await trees.measure(path, { maxAgeMs, flat, signal });
       return tree === undefined ? undefined : treeStats(tree, whole);
     } catch (error) {
       signal.throwIfAborted();

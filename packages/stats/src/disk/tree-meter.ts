@@ -8,13 +8,14 @@
  */
 import type { Clock } from "@holdfast/core/clock";
 import { linkSignal } from "@holdfast/core/lifecycle";
-import type { MeasureTree, TreeUsage } from "../ports.ts";
+import type { MeasureTree, StatsHost, TreeUsage } from "../ports.ts";
 import type { ContainedCalls } from "./contained-calls.ts";
 
 /** How {@link TreeMeter} is made. */
 export interface TreeMeterOptions {
   readonly clock: Clock;
   readonly measureTree: MeasureTree;
+  readonly listFolders: StatsHost["listFolders"];
   readonly calls: ContainedCalls;
   /** Files and folders of one walk. Default 100,000. */
   readonly maxEntries?: number;
@@ -60,7 +61,8 @@ export class TreeMeter {
       maxEntries = DEFAULT_MAX_ENTRIES,
       walkMs = DEFAULT_WALK_MS,
     } = this.#options;
-    const known = this.#known.get(path);
+    const key = keyOf(path, flat);
+    const known = this.#known.get(key);
     if (known !== undefined && clock.monotonic() - known.at <= maxAgeMs) return known.tree;
     const measuredAt = clock.now();
     const at = clock.monotonic();
@@ -78,19 +80,30 @@ export class TreeMeter {
       signal,
     );
     const tree = usage === undefined ? undefined : { ...usage, measuredAt };
-    this.#known.delete(path);
-    this.#known.set(path, { at, tree });
+    this.#known.delete(key);
+    this.#known.set(key, { at, tree });
     if (this.#known.size > CAPACITY) this.#dropOldest();
     return tree;
   }
 
   /** The newest measuring, however old; undefined when there is none. */
-  last(path: string): MeasuredTree | undefined {
-    return this.#known.get(path)?.tree;
+  last(path: string, flat = false): MeasuredTree | undefined {
+    return this.#known.get(keyOf(path, flat))?.tree;
+  }
+
+  /** Names of the folders in a folder, not remembered. Rejects as `measure` does. */
+  folders(path: string, signal?: AbortSignal): Promise<readonly string[]> {
+    const { calls, listFolders } = this.#options;
+    return calls.run(`the list of ${path}`, () => listFolders(path), signal);
   }
 
   #dropOldest(): void {
     const oldest = this.#known.keys().next().value;
     if (oldest !== undefined) this.#known.delete(oldest);
   }
+}
+
+/** The same folder may be measured whole and flat. */
+function keyOf(path: string, flat: boolean): string {
+  return flat ? `${path}/.` : path;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { Dirent, Stats } from "node:fs";
-import { lstat, opendir, stat, statfs } from "node:fs/promises";
+import { lstat, opendir, readdir, stat, statfs } from "node:fs/promises";
 import type { MeasureTree, RawFilesystem, TreeUsage, WalkBounds } from "../ports.ts";
 
 /** What st_blocks counts, on every file system. */
@@ -33,6 +33,12 @@ export const nodeMeasureTree: MeasureTree = async (path, bounds) => {
   if (root.isDirectory()) await walk.enter(path);
   return walk.usage();
 };
+
+/** Names of the folders in a folder; empty when it is not there. */
+export async function nodeListFolders(path: string): Promise<readonly string[]> {
+  const entries = (await ignoreMissing(readdir(path, { withFileTypes: true }))) ?? [];
+  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+}
 
 class Walk {
   readonly #device: number;

@@ -2,10 +2,10 @@
 
 import { setImmediate } from "node:timers/promises";
 import type { StatsHost } from "../ports.ts";
-import { nodeMeasureTree, nodeStatfs } from "./filesystem.ts";
+import { nodeListFolders, nodeMeasureTree, nodeStatfs } from "./filesystem.ts";
 import { NodeKernelFiles } from "./kernel-files.ts";
 
-export { nodeMeasureTree, nodeStatfs } from "./filesystem.ts";
+export { nodeListFolders, nodeMeasureTree, nodeStatfs } from "./filesystem.ts";
 export { NodeKernelFiles } from "./kernel-files.ts";
 
 /** This machine. `root` is where its root is mounted, for the kernel's files only: "/" but in a container. */
@@ -14,6 +14,7 @@ export function nodeStatsHost(root = "/"): StatsHost {
     files: new NodeKernelFiles(root),
     statfs: nodeStatfs,
     measureTree: nodeMeasureTree,
+    listFolders: nodeListFolders,
     breathe: () => setImmediate(),
   };
 }
