@@ -2,6 +2,8 @@
 
 /** Which path answers what. Mostly reading: it runs commands in containers, and takes pods out of traffic. */
 import { HoldfastError } from "@holdfast/core/errors";
+import type { DiskLedger } from "@holdfast/gc";
+import { diskAnswer } from "./disk-routes.ts";
 import { gcAnswer } from "./gc-routes.ts";
 import type { GcView } from "./gc-routes.ts";
 import { journalAnswer } from "./journal-routes.ts";
@@ -43,12 +45,13 @@ export interface AgentView {
 
 const MAX_EXEC_SECONDS = 3600;
 
-/** Makes the router. Without a journal its routes say that there is none; `gc` and `stats` are undefined until the runtime has answered. */
+/** Makes the router. Without a journal its routes say that there is none; `gc`, `stats` and `disk` are undefined until the runtime has answered. */
 export function createRouter(
   view: AgentView,
   journal?: JournalView,
   gc: () => GcView | undefined = () => undefined,
   stats: () => StatsView | undefined = () => undefined,
+  disk: () => Pick<DiskLedger, "read"> | undefined = () => undefined,
   devices: () => unknown = () => undefined,
 ): ApiRouter {
   return async (request) => {
@@ -64,6 +67,7 @@ export function createRouter(
     if (first === "api" && second === "v1") {
       if (third === "pods" && rest.length === 0) return podsAnswer(view, request);
       if (third === "node" && rest.length === 0) return { json: view.node() };
+      if (third === "disk") return diskAnswer(disk(), request);
       if (third === "stats") return statsAnswer(stats(), request, "all");
       if (third === "devices" && rest.length === 0) return { json: devices() ?? noDevices() };
       if (third === "gc") return gcAnswer(gc(), request, rest);

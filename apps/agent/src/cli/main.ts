@@ -11,6 +11,7 @@ import { CommandError } from "./command.ts";
 import type { Command, CommandOption, Terminal } from "./command.ts";
 import { cordonCommand, uncordonCommand } from "./commands/cordon.ts";
 import { describeCommand } from "./commands/describe.ts";
+import { diskCommand } from "./commands/disk.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { eventsCommand } from "./commands/events.ts";
 import { execCommand } from "./commands/exec.ts";
@@ -33,6 +34,7 @@ export const COMMANDS: readonly Command[] = [
   whyCommand,
   eventsCommand,
   topCommand,
+  diskCommand,
   logsCommand,
   execCommand,
   retryCommand,

@@ -145,6 +145,7 @@ export class Agent {
           const provider = this.#side?.stats;
           return provider === undefined ? undefined : { provider, clock };
         },
+        () => this.#side?.disk,
         () => this.#side?.devices.list(),
       ),
       logger: logger.child({ component: "local-api" }),

@@ -12,6 +12,7 @@ import { podQosClass } from "@holdfast/core/pod";
 import type { Pod, PodStatus } from "@holdfast/core/pod-types";
 import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
 import type { CriClient } from "@holdfast/cri";
+import type { DiskLedger } from "@holdfast/gc";
 import type { MachineFacts, RuntimeState } from "@holdfast/node";
 import type { ReplayPoint } from "@holdfast/oom";
 import { ContainerDied, ContainerStarted, GenericPLEG, PodSync, runtimeEvents } from "@holdfast/pleg";
@@ -42,7 +43,7 @@ import { LEGACY_LOG_LINKS } from "./machine.ts";
 import type { MachinePorts } from "./machine.ts";
 import { withPodsUp } from "./owned-pods.ts";
 import type { StateFolder } from "./state-folder.ts";
-import { makeStatsSide } from "./stats-side.ts";
+import { makeDiskLedger, makeStatsSide } from "./stats-side.ts";
 import { VerdictRelay } from "./verdict-relay.ts";
 
 /** What the pod side is made from. */
@@ -79,6 +80,8 @@ export interface PodSide {
   readonly oom: OomSide | undefined;
   /** Absent where the machine has no figures. */
   readonly stats: SummaryProvider | undefined;
+  /** The same. */
+  readonly disk: DiskLedger | undefined;
 }
 
 /** What tells that containers of a pod have changed. */
@@ -323,6 +326,10 @@ export function makePodSide(options: PodSideOptions): PodSide {
     oom,
     devices,
     stats,
+    disk:
+      stats === undefined
+        ? undefined
+        : makeDiskLedger({ ...options, stats, podsDir, pods: () => pods.pods().map(({ pod }) => pod) }),
   };
 }
 

@@ -7,7 +7,7 @@ import type { Pod } from "@holdfast/core/pod-types";
 import { newestByName } from "@holdfast/core/runtime-status";
 import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
 import type { CriClient } from "@holdfast/cri";
-import { logTargetsOf } from "@holdfast/gc";
+import { DiskLedger, logTargetsOf } from "@holdfast/gc";
 import { podCgroupPath, qosCgroupPath } from "@holdfast/resource";
 import type { CgroupDriver } from "@holdfast/resource";
 import { SummaryProvider } from "@holdfast/stats";
@@ -84,4 +84,35 @@ export function statsVolumesOf(pod: Pod, podDir: string): readonly StatsVolume[]
       ? []
       : [{ name, path: `${podDir}/${EMPTY_DIR_FOLDER}/${name}`, ephemeral: emptyDir.medium !== "Memory" }],
   );
+}
+
+/** What the disk ledger is made from. */
+export interface DiskLedgerSideOptions {
+  readonly config: AgentConfig;
+  readonly clock: Clock;
+  readonly runtime: CriClient;
+  readonly stats: SummaryProvider;
+  readonly podsDir: string;
+  readonly pods: () => readonly Pod[];
+}
+
+/** Who holds the disks, by the readers of statistics: what hangs is contained once for both. */
+export function makeDiskLedger(options: DiskLedgerSideOptions): DiskLedger {
+  const { config, clock, runtime, stats, podsDir } = options;
+  return new DiskLedger({
+    runtime,
+    clock,
+    stateDir: config.stateDir,
+    podsDir,
+    podLogsDir: config.podLogsDir,
+    podName: (uid) => {
+      const metadata = options.pods().find((pod) => pod.metadata.uid === uid)?.metadata;
+      return metadata === undefined ? undefined : `${metadata.namespace}/${metadata.name}`;
+    },
+    host: {
+      filesystem: (path) => stats.filesystems.read(path),
+      tree: (path, walk) => stats.trees.measure(path, walk),
+      folders: (path, signal) => stats.trees.folders(path, signal),
+    },
+  });
 }
