@@ -75,7 +75,7 @@ export class OomAssembler {
     if (record.facility !== 0) return before;
     this.#line = (record.isContinuation ? this.#line + record.message : record.message).slice(0, MAX_LINE);
     const line = parseOomLine(this.#line);
-    const cut = this.#isCut(record) ? this.#close() : [];
+    const cut = this.#isCut(record, line !== undefined) ? this.#close() : [];
     if (line === undefined && before.length + cut.length === 0) return before;
     return [...before, ...cut, ...(line === undefined ? [] : this.#take(line, record))];
   }
@@ -140,13 +140,13 @@ export class OomAssembler {
     }
   }
 
-  /** Whether the open report cannot go on here: too long, or a pause that the kernel does not make in the middle of one. */
-  #isCut({ timestampUs }: KmsgRecord): boolean {
+  /** Whether the open report cannot go on here: too long, or a step in time, either way, that the kernel does not make in the middle of one. */
+  #isCut({ timestampUs }: KmsgRecord, isOomLine: boolean): boolean {
     const report = this.#report;
     if (report === undefined) return false;
     const pauseUs = timestampUs - report.newestUs;
     report.newestUs = Math.max(report.newestUs, timestampUs);
-    return ++report.records > MAX_RECORDS || pauseUs > MAX_PAUSE_US;
+    return ++report.records > MAX_RECORDS || pauseUs > MAX_PAUSE_US || (isOomLine && pauseUs < -MAX_PAUSE_US);
   }
 
   /** A line that a report has once, or has before what it has already, is another report's, whose beginning was not seen. */

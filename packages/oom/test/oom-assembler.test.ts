@@ -76,3 +76,12 @@ test("a summary whose kill line never comes is told as it is", () => {
   const kills = assemble(recordsOf("linux-5.4-memcg").slice(0, 5)).map(told);
   expect(kills).toEqual([["uwsgi", 63_214, "memcg", `${POD_UID}/${ID_B}`, undefined, 262_144]]);
 });
+
+test("a kill line from another time is not the open report's, whichever way the time goes", () => {
+  const [report = [], other = []] = ["linux-4.9-pieces", "linux-3.10-memcg"].map(recordsOf);
+  // The first report loses its kill line, the second all but it: the numbers go on, as if nothing were missing.
+  const mixed = [...report.slice(0, -1), ...other.slice(-1)].map((text, index) =>
+    text.replace(/^(\d+),\d+/, `$1,${index + 1}`),
+  );
+  expect(assemble(mixed).map(({ pid, taskCgroup }) => [pid, taskCgroup])).toEqual([[28_438, undefined]]);
+});
