@@ -54,7 +54,7 @@ test("records that are lost or come twice blame nobody else", () => {
       const wrong = blamed.filter(({ pid, taskCgroup }) => !TRUE_PAIRS.has(`${pid} ${taskCgroup}`));
       expect(wrong).toEqual([]);
     }),
-    { numRuns: 2000 },
+    { numRuns: 1000 },
   );
 });
 
@@ -101,7 +101,7 @@ test("damaged characters raise no exception, and nobody is blamed with another r
       });
       expect(wrong).toEqual([]);
     }),
-    { numRuns: 6000 },
+    { numRuns: 3000 },
   );
 });
 
