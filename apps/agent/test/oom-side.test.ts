@@ -11,6 +11,7 @@ import { ContainerDied, ContainerStarted } from "@holdfast/pleg";
 import { ContainerCreated } from "@holdfast/pod";
 import type { ContainerResources } from "@holdfast/resource";
 import { expect, test } from "vitest";
+import { parseConfig } from "../src/config/parse-config.ts";
 import { OomSide, replayPoint, withOomGroup } from "../src/run/oom-side.ts";
 
 const pod = (annotation?: string): Pod => ({
@@ -141,4 +142,18 @@ test("a log that cannot be read is a warning about the node, and no failure", as
   await side.start();
   expect(side.health().failures).toEqual([]);
   expect(side.warnings().join()).toContain("EPERM");
+});
+
+test("what the kernel kills at a limit is the node's setting; unset is the kubelet's default", () => {
+  const parse = (text: string) => parseConfig(text, "config.yaml", "n").config;
+  const kubelet = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n";
+  const agent = "apiVersion: holdfast.agent/v1alpha1\nkind: AgentConfiguration\n";
+  expect(parse("")).toMatchObject({
+    singleProcessOOMKill: undefined,
+    oomReplay: false,
+    bootIdFile: "/proc/sys/kernel/random/boot_id",
+  });
+  expect(parse(`${kubelet}singleProcessOOMKill: true`).singleProcessOOMKill).toBe(true);
+  expect(parse(`${kubelet}singleProcessOOMKill: false`).singleProcessOOMKill).toBe(false);
+  expect(parse(`${agent}oomReplay: true`).oomReplay).toBe(true);
 });
