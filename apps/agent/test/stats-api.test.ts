@@ -6,11 +6,13 @@ import { silentLogger } from "@holdfast/core/log";
 import { ManualClock } from "@holdfast/core/manual-clock";
 import type { Pod } from "@holdfast/core/pod-types";
 import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
+import type { DiskLedgerView } from "@holdfast/gc";
 import type { PodStats, SampleOptions, StatsProvider, StatsSample } from "@holdfast/stats";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { createRouter } from "../src/api/routes.ts";
 import type { AgentView } from "../src/api/routes.ts";
 import { ApiServer } from "../src/api/server.ts";
+import type { ApiRouter } from "../src/api/server.ts";
 import type { Terminal } from "../src/cli/command.ts";
 import { runCli } from "../src/cli/main.ts";
 import type { AgentConfig } from "../src/config/agent-config.ts";
@@ -90,11 +92,17 @@ async function withAgent(
   // A second's sleep is over at once.
   const quick = { ...clock, sleep: async () => {} } as unknown as ManualClock;
   const view = stats === undefined ? undefined : { provider: stats, clock: quick };
-  const server = new ApiServer({
-    socketPath: join(dir, "s.sock"),
-    router: createRouter({} as AgentView, undefined, undefined, () => view),
-    logger: silentLogger,
-  });
+  await withRouter(
+    createRouter({} as AgentView, undefined, undefined, () => view),
+    use,
+  );
+}
+
+async function withRouter(
+  router: ApiRouter,
+  use: (cli: (...argv: string[]) => Promise<Printed>) => Promise<void>,
+): Promise<void> {
+  const server = new ApiServer({ socketPath: join(dir, "s.sock"), router, logger: silentLogger });
   await server.start();
   try {
     await use(async (...argv) => {
@@ -182,6 +190,59 @@ test("before the runtime has answered there are no figures, and that is said", a
       stderr: "holdfast: the container runtime has not answered yet\n",
     });
   });
+});
+
+const LEDGER: DiskLedgerView = {
+  filesystems: [
+    {
+      device: 1,
+      roles: ["node", "images"],
+      capacityBytes: 100 * MIB,
+      availableBytes: 40 * MIB,
+      usedBytes: 60 * MIB,
+      holders: [
+        {
+          kind: "images-unused",
+          bytes: 20 * MIB,
+          count: 2,
+          estimated: true,
+          atLeast: false,
+          largest: [{ name: "old", bytes: 12 * MIB }],
+        },
+        { kind: "others", bytes: 40 * MIB, count: 0, estimated: false, atLeast: false, largest: [] },
+      ],
+    },
+  ],
+  problems: ["/var/log/pods has not answered for 2 s"],
+};
+
+test("disk shows who holds each file system, and what could not be looked at", async () => {
+  const asked: unknown[] = [];
+  const ledger = {
+    read: async (options: unknown): Promise<DiskLedgerView> => {
+      asked.push(options);
+      return LEDGER;
+    },
+  };
+  await withRouter(
+    createRouter({} as AgentView, undefined, undefined, undefined, () => ledger),
+    async (cli) => {
+      const { code, stdout, stderr } = await cli("disk");
+      expect([code, stderr]).toEqual([0, "holdfast: /var/log/pods has not answered for 2 s\n"]);
+      expect(stdout).toBe(
+        [
+          "node, images: 60.0 MiB of 100.0 MiB used, 40.0 MiB available (60% full)",
+          "HELD BY                      SIZE        SHARE   COUNT   LARGEST",
+          "unused images                ~20.0 MiB   20.0%   2       old 12.0 MiB",
+          "others on this file system   40.0 MiB    40.0%   -       -",
+          "",
+        ].join("\n"),
+      );
+      expect(JSON.parse((await cli("disk", "--fresh", "-o", "json")).stdout)).toEqual(LEDGER);
+      expect((await cli("disk", "here")).code).toBe(2);
+    },
+  );
+  expect(asked).toEqual([{}, { maxAgeMs: 0 }]);
 });
 
 const POD: Pod = {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// What holdfast top tells of real pods: memory, processes, CPU, traffic, disk.
+// What holdfast top tells of real pods: memory, processes, CPU, traffic, disk; and who holds the disk.
+import type { DiskLedgerView } from "@holdfast/gc";
 import type { Summary } from "@holdfast/stats";
 import { expect, test } from "vitest";
 import { container, pod, script } from "./harness/manifests.ts";
@@ -50,6 +51,17 @@ test("top tells what a pod's containers really use", async () => {
   // What lies in memory is no disk's.
   expect(shown?.["ephemeral-storage"]?.usedBytes).toBeGreaterThanOrEqual(5 * MIB);
   expect(shown?.["ephemeral-storage"]?.usedBytes).toBeLessThan(16 * MIB);
+  const disk = await node.cli("disk", "--fresh", "-o", "json");
+  expect(disk.stderr).toBe("");
+  const { filesystems } = JSON.parse(disk.stdout) as DiskLedgerView;
+  const holders = filesystems.flatMap((one) => one.holders);
+  const largestOf = (kind: string): number =>
+    holders.find((one) => one.kind === kind)?.largest.find((item) => item.name.includes(name))?.bytes ?? 0;
+  expect(largestOf("emptydirs")).toBeGreaterThanOrEqual(2 * MIB);
+  expect(largestOf("writable-layers")).toBeGreaterThanOrEqual(3 * MIB);
+  expect(largestOf("logs")).toBeGreaterThan(0);
+  expect(holders.find(({ kind }) => kind === "images-in-use")?.bytes).toBeGreaterThan(MIB);
+  expect((await node.cli("disk")).stdout).toMatch(/node.*\nHELD BY +SIZE/);
   const table = await node.cli("top");
   expect(table.stderr).toBe("");
   expect(table.stdout).toMatch(/^NODE +CPU +MEMORY/);
