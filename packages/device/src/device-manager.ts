@@ -61,7 +61,8 @@ export class DeviceManager implements Component {
   readonly #admitting = new Map<string, LinkedSignal>();
   /** Of the pod that the topology manager is asking about. */
   #reuse: { readonly podUid: string; readonly table: ReuseTable } | undefined;
-  #made: { readonly podUid: string; readonly list: Allocation[] } | undefined;
+  /** What each pod got in its last admission, by UID: all of it goes if the pod is refused for another reason. */
+  readonly #made = new Map<string, Allocation[]>();
   #waitOver: Timer | undefined;
   #life: LinkedSignal | undefined;
   #problem: string | undefined;
@@ -193,6 +194,7 @@ export class DeviceManager implements Component {
         );
       if (made.length > 0) await this.#save();
       link.signal.throwIfAborted();
+      if (made.length > 0) this.#made.set(uid, made);
       return { kind: "admitted" };
     } catch (error) {
       // Nobody is told of what is free again: who waits for it would wake itself, and take it, and fail, without end.
@@ -209,7 +211,6 @@ export class DeviceManager implements Component {
   async allocate(pod: Pod, container: Container, hint: TopologyHint): Promise<void> {
     const { uid } = pod.metadata;
     if (this.#reuse?.podUid !== uid) this.#reuse = { podUid: uid, table: new Map() };
-    if (this.#made?.podUid !== uid) this.#made = { podUid: uid, list: [] };
     this.collectGarbage();
     const { table } = this.#reuse;
     const link = this.#admitting.get(uid) ?? linkSignal(this.#life?.signal);
@@ -217,7 +218,7 @@ export class DeviceManager implements Component {
     try {
       const { signal } = link;
       const made = await this.#allocator.allocateContainer(pod, container, { hint, reuse: table, signal });
-      this.#made.list.push(...made);
+      if (made.length > 0) this.#made.set(uid, [...(this.#made.get(uid) ?? []), ...made]);
       if (made.length > 0) await this.#save();
     } finally {
       if (this.#admitting.get(uid) === link) this.#admitting.delete(uid);
@@ -225,13 +226,13 @@ export class DeviceManager implements Component {
     }
   }
 
-  /** After {@link allocate}, when the pod is rejected all the same: what it got in this round is free again. */
+  /** After {@link admit} or {@link allocate}, when the pod is refused all the same and has not begun: what it got is free again. Wakes nobody. */
   undo(podUid: string): void {
-    const made = this.#made;
-    if (made?.podUid !== podUid) return;
-    this.#made = undefined;
-    this.#reuse = undefined;
-    this.#allocator.undo(made.list);
+    const made = this.#made.get(podUid);
+    if (this.#reuse?.podUid === podUid) this.#reuse = undefined;
+    if (made === undefined) return;
+    this.#made.delete(podUid);
+    this.#allocator.undo(made);
     this.#saveSoon();
   }
 
@@ -274,6 +275,7 @@ export class DeviceManager implements Component {
     this.#admitting
       .get(podUid)
       ?.abort(new HoldfastError("DEVICE_POD_GONE", "cancelled", "the pod has ended"));
+    this.#made.delete(podUid);
     this.#tellReleased(this.records.removePod(podUid));
   }
 
@@ -282,7 +284,10 @@ export class DeviceManager implements Component {
     const active = this.#options.pods.activePods();
     if (active === undefined) return;
     for (const uid of this.records.pods())
-      if (!active.has(uid) && !this.#admitting.has(uid)) this.#tellReleased(this.records.removePod(uid));
+      if (!active.has(uid) && !this.#admitting.has(uid)) {
+        this.#made.delete(uid);
+        this.#tellReleased(this.records.removePod(uid));
+      }
   }
 
   // --- views ---

@@ -272,6 +272,19 @@ test("a pod that ends while its plugin is asked gets nothing", async () => {
   expect(manager.records.owners(RESOURCE).size).toBe(0);
 });
 
+test("a pod that is refused for another reason gives back what it got, and wakes nobody", async () => {
+  const node = new TestNode();
+  await using manager = await node.agent();
+  await node.plug(manager, new FakePlugin([good("a")]));
+  const pod = node.pod("pod", [{ count: 1 }]);
+  expect(await manager.admit(pod)).toEqual({ kind: "admitted" });
+  const { changes } = node;
+  manager.undo(pod.metadata.uid);
+  expect(manager.records.owners(RESOURCE).size).toBe(0);
+  expect(node.changes).toBe(changes);
+  manager.undo(pod.metadata.uid);
+});
+
 test("CDI names are given only where the runtime can resolve them", async () => {
   const node = new TestNode();
   const runtime: { problem?: string } = {};

@@ -42,6 +42,8 @@ export interface DeviceSideOptions {
   /** Every source has listed, and what is on the node is known. */
   readonly isSettled: () => boolean;
   readonly statusOf: (podUid: string) => RuntimePodStatus;
+  /** Who the runtime is: not every one resolves CDI names. */
+  readonly runtimeState: { identity(): { readonly name: string; readonly version: string } | undefined };
   /** Something that waiting pods may wait for has changed. */
   readonly onChanged: () => void;
   readonly onPodChanged: (podUid: string) => void;
@@ -121,6 +123,7 @@ function withPlugins(options: DeviceSideOptions): DeviceSide {
     publish: bus,
     logger: log("device"),
     metrics,
+    cdiProblem: () => cdiProblemOf(options.runtimeState.identity()),
     onChanged: options.onChanged,
     onPodChanged: options.onPodChanged,
   });
@@ -165,6 +168,16 @@ function withPlugins(options: DeviceSideOptions): DeviceSide {
       };
     },
   };
+}
+
+/** containerd resolves CDI names since 1.7; before, it passes them over without a word. */
+export function cdiProblemOf(
+  identity: { readonly name: string; readonly version: string } | undefined,
+): string | undefined {
+  const [, major, minor] = /^v?(\d+)\.(\d+)/.exec(identity?.version ?? "") ?? [];
+  if (identity?.name !== "containerd" || major === undefined) return undefined;
+  if (Number(major) > 1 || Number(minor) >= 7) return undefined;
+  return `containerd ${identity.version} resolves no CDI names; 1.7 and later do`;
 }
 
 /** kubelet: UpdateAllocatedResourcesStatus; the pod's own containers only. */

@@ -192,7 +192,10 @@ function makeManagers(options: ResourceSideOptions, reserved: ResourceAmounts): 
         metrics,
       })
     : undefined;
-  const providers = [devices.provider, cpu, memory].filter((provider) => provider !== undefined);
+  // Without a policy devices need no place beside CPUs, and are given before the turn: a plugin that hangs holds up its own pods only.
+  const providers = [aligned ? devices.provider : undefined, cpu, memory].filter(
+    (provider) => provider !== undefined,
+  );
   const topology =
     providers.length === 0
       ? undefined
@@ -269,6 +272,12 @@ class TurnstileAdmission implements PodAdmission {
   }
 
   async admit(pod: Pod, signal: AbortSignal): Promise<WaitingReason | undefined> {
+    const { config, devices } = this.#options;
+    const beforeTurn = devices.provider === undefined || config.resources.topologyManagerPolicy === "none";
+    if (beforeTurn && !this.#runs(pod.metadata.uid)) {
+      const lacks = await devices.admission.admit(pod, signal);
+      if (lacks !== undefined) return lacks;
+    }
     const turn = this.#turn.then(() => this.#admit(pod, signal));
     this.#turn = turn.catch(() => {});
     using link = linkSignal(signal);
@@ -289,14 +298,11 @@ class TurnstileAdmission implements PodAdmission {
   async #admit(pod: Pod, signal: AbortSignal): Promise<WaitingReason | undefined> {
     signal.throwIfAborted();
     const { uid } = pod.metadata;
-    const { devices } = this.#options;
     if (this.#runs(uid)) {
       await this.#node.adopt(pod);
       this.#inside.set(uid, pod);
       return undefined;
     }
-    const lacks = devices.provider === undefined ? await devices.admission.admit(pod, signal) : undefined;
-    if (lacks !== undefined) return lacks;
     const answer = await this.#node.admit(pod, this.#others(uid));
     if (!answer.admit) return { reason: answer.reason, message: answer.message };
     if (signal.aborted) {
