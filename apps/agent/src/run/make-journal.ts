@@ -20,7 +20,7 @@ export interface JournalHost {
 
 /** What the journal is made from. */
 export interface MakeJournalOptions {
-  readonly config: Pick<AgentConfig, "nodeName" | "podLogsDir">;
+  readonly config: Pick<AgentConfig, "nodeName" | "podLogsDir" | "probeOutput">;
   readonly clock: Clock;
   readonly bus: Bus;
   readonly metrics: Metrics;
@@ -48,6 +48,7 @@ export function makeJournal(options: MakeJournalOptions): Journal {
     logger: logger.child({ component: "journal" }),
     nodeName: config.nodeName,
     version: VERSION,
+    probeOutput: config.probeOutput,
     bootId: host.bootId,
     logs: host.logs,
     records: { get: (uid) => side()?.pleg.get(uid) ?? { status: { containers: [] } } },
