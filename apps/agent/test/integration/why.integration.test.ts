@@ -110,7 +110,8 @@ test("every end has its own cause", async () => {
 });
 
 test("the ledger goes on over kill -9 of the agent: nothing twice, nothing lost", async () => {
-  await using node = await startNode({ pods: [pod("victim")] });
+  const annotations = { "holdfast.agent/crash-loop-back-off": "initial=0s" };
+  await using node = await startNode({ pods: [pod("victim", {}, { annotations })] });
   await node.killContainer((await node.runningContainer("victim")).id);
   await end(node, "victim");
   const { id } = await node.runningContainer("victim", "main", 1);
