@@ -193,6 +193,15 @@ export class ProbeManager implements Component {
     return worker?.ranBefore === true && this.#statuses.wasReady(worker, containerId) ? "success" : verdict;
   }
 
+  /** The pod of a container that is watched. */
+  podOf(containerId: string): string | undefined {
+    for (const kind of PROBE_KINDS) {
+      const worker = this.#byContainerId[kind].get(containerId);
+      if (worker !== undefined) return worker.podUid;
+    }
+    return undefined;
+  }
+
   /** Every probe, or those of one pod, as they stand. */
   snapshot(podUid?: string): readonly ProbeSnapshot[] {
     const workers = podUid === undefined ? this.#workers() : (this.#pods.get(podUid) ?? []);

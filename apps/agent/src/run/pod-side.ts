@@ -28,7 +28,7 @@ import { ProbeManager, ProbeResultChanged } from "@holdfast/probe";
 import { PodContainerManager, podCgroupPath } from "@holdfast/resource";
 import type { CgroupDriver } from "@holdfast/resource";
 import type { SummaryProvider } from "@holdfast/stats";
-import { StatusManager } from "@holdfast/status";
+import { PodCordonChanged, StatusManager } from "@holdfast/status";
 import { VolumeManager } from "@holdfast/volume";
 import type { AgentConfig } from "../config/agent-config.ts";
 import { makeDeviceSide } from "./device-side.ts";
@@ -42,6 +42,7 @@ import { MadeRelay } from "./made-relay.ts";
 import { LEGACY_LOG_LINKS } from "./machine.ts";
 import type { MachinePorts } from "./machine.ts";
 import { withPodsUp } from "./owned-pods.ts";
+import { spareCordoned } from "./spare-cordoned.ts";
 import type { StateFolder } from "./state-folder.ts";
 import { makeDiskLedger, makeStatsSide } from "./stats-side.ts";
 import { VerdictRelay } from "./verdict-relay.ts";
@@ -242,7 +243,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
     files: gc === undefined ? files : keepingLogs(files, config.podLogsDir),
     ...(gc?.images === undefined ? {} : { images: gc.images }),
     ...(devices.source === undefined ? {} : { devices: devices.source }),
-    probes,
+    probes: spareCordoned(probes, (uid) => status.cordonOf(uid) !== undefined),
     checkpoint: state.checkpoint("kuberuntime"),
     limiter: new Limiter({ clock, limit: config.maxParallelStarts, releaseAfterMs: START_PLACE_MS }),
     options: {
@@ -288,7 +289,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
     readiness: runtimeState,
     probes,
     bus,
-    wakeOn: [...PLEG_EVENTS, ProbeResultChanged],
+    wakeOn: [...PLEG_EVENTS, ProbeResultChanged, PodCordonChanged],
     publish: bus,
     logger: log("pods"),
     metrics,

@@ -3,7 +3,7 @@
 // Probes of every kind and handler on a real runtime: what they decide, what they leave alone, and that an agent's restart changes no verdict.
 import type { Termination } from "@holdfast/journal";
 import { expect, test } from "vitest";
-import type { TerminationList } from "../../src/api/types.ts";
+import type { PodObject, TerminationList } from "../../src/api/types.ts";
 import { container, forever, pod, script } from "./harness/manifests.ts";
 import type { Manifest } from "./harness/manifests.ts";
 import { startNode } from "./harness/test-node.ts";
@@ -214,4 +214,34 @@ test("a cordoned pod is out of traffic and left alone, over a restart of the age
   expect((await node.runningContainer("held")).id).toBe(id);
   await node.cli("uncordon", "pod", `held-${node.name}`);
   await untilReady(node, "held", "True");
+});
+
+test("a cordoned pod that misbehaves is kept for inspection: its liveness kills it only once it is given back", async () => {
+  const alive = { exec: { command: ["test", "-f", "/tmp/alive"] } };
+  await using node = await startNode({
+    pods: [
+      probed("odd", forever("touch /tmp/alive"), {
+        startupProbe: { ...alive, periodSeconds: 1, failureThreshold: 60 },
+        livenessProbe: { ...alive, ...fast },
+      }),
+    ],
+  });
+  await untilReady(node, "odd", "True");
+  const { id } = await node.runningContainer("odd");
+  await node.cli("cordon", "pod", `odd-${node.name}`);
+  await exec(node, "odd", "rm /tmp/alive");
+  const failed = `/api/v1/namespaces/default/pods/odd-${node.name}`;
+  const isFound = async (): Promise<boolean | undefined> =>
+    (await getJson<PodObject>(node.socket, failed)).holdfast.probes?.some(
+      ({ kind, verdict }) => kind === "liveness" && verdict === "failure",
+    );
+  await node.until(isFound, "liveness has failed");
+  // A restart of the agent asks once more before it would kill, and then knows of the cordon.
+  await node.kill9();
+  await node.start();
+  await node.until(isFound, "liveness has failed again");
+  await node.cli("exec", `odd-${node.name}`, "--", "true");
+  expect((await node.runningContainer("odd")).id).toBe(id);
+  await node.cli("uncordon", "pod", `odd-${node.name}`);
+  expect((await newestEnd(node, "odd")).cause).toBe("LivenessProbe");
 });

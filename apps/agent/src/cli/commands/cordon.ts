@@ -19,7 +19,8 @@ export const cordonCommand: Command = {
   usage: "holdfast cordon pod NAME [-n NS]",
   details: [
     "Its condition Ready becomes False with the reason Cordoned, over restarts of the agent too; its spec and its containers are not touched.",
-    "Probes go on. `holdfast uncordon pod NAME` gives it back.",
+    "Probes go on, and readiness says what it finds in ContainersReady; but a failing liveness or startup probe kills nothing meanwhile.",
+    "`holdfast uncordon pod NAME` gives it back.",
   ],
   options,
   run: (context) => change(context, "cordon"),
