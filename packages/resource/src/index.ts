@@ -29,7 +29,7 @@ export type { HintProvider, TopologyHint, TopologyHints } from "./topology/hint.
 export { CpuSet } from "./machine/cpu-set.ts";
 export { CpuTopology } from "./machine/machine-topology.ts";
 export type { CpuInfo, CpuLevel, MachineTopology, NumaNode } from "./machine/machine-topology.ts";
-export { readMachineTopology } from "./machine/read-machine-topology.ts";
+export { readMachineHugePages, readMachineTopology } from "./machine/read-machine-topology.ts";
 export type { SystemTree } from "./machine/read-machine-topology.ts";
 export { openSystemTree } from "./node/system-tree.ts";
 export { mergeHints } from "./topology/merge-hints.ts";
@@ -95,3 +95,5 @@ export type {
   Taint,
   Toleration,
 } from "./admission/scheduling-spec.ts";
+export { CpusAssigned, PodRefused } from "./events.ts";
+export type { PodRefusedData } from "./events.ts";

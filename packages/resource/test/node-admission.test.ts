@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
+import { Bus } from "@holdfast/bus";
 import { ManualClock } from "@holdfast/core/manual-clock";
 import { MetricsRegistry } from "@holdfast/core/metrics";
 import type { Pod } from "@holdfast/core/pod-types";
 import { describe, expect, it } from "vitest";
-import { CpuManager, CpuTopology, NodeAdmission, rejectionLabel, TopologyManager } from "@holdfast/resource";
+import {
+  CpuManager,
+  CpuTopology,
+  NodeAdmission,
+  PodRefused,
+  rejectionLabel,
+  TopologyManager,
+} from "@holdfast/resource";
 import type { NodeAdmissionOptions, NodeInfo } from "@holdfast/resource";
 import { memoryCheckpoint } from "./fixtures/checkpoint.ts";
 import { HT1, layOut } from "./fixtures/machines.ts";
@@ -141,6 +149,28 @@ describe("NodeAdmission", () => {
       reason: "UnexpectedAdmissionError",
       message: "gone",
     });
+  });
+
+  it("tells of a refusal once, and again when it is another or the pod comes anew", async () => {
+    const clock = new ManualClock();
+    const bus = new Bus({ clock });
+    const seen: string[] = [];
+    const subscription = bus.subscribe([PodRefused], { name: "test", capacity: 10, overflow: "drop-oldest" });
+    const reading = (async () => {
+      for await (const event of subscription)
+        if (event.type !== "gap") seen.push(`${event.subject.pod} ${event.data.reason}`);
+    })();
+    const { admission } = setUp({ publish: bus });
+    const others = ["a", "b", "c"].map((uid) => podOf(uid, [container("c")]));
+    await admission.admit(guaranteed("p", [1]), others);
+    await admission.admit(guaranteed("p", [1]), others);
+    await admission.admit(guaranteed("p", [20]), others);
+    admission.release("p");
+    await admission.admit(guaranteed("p", [20]), others);
+    subscription[Symbol.dispose]();
+    await reading;
+    const unexpected = "default/p UnexpectedAdmissionError";
+    expect(seen).toEqual(["default/p OutOfpods", unexpected, unexpected]);
   });
 
   it.each([

@@ -24,9 +24,11 @@ import type { PodAdmission, PodManager, WaitingReason } from "@holdfast/pod";
 import {
   CpuManager,
   CpuTopology,
+  hugePageResource,
   MemoryManager,
   NodeAdmission,
   nodeAllocatable,
+  readMachineHugePages,
   readMachineTopology,
   resolveReservedMemory,
   TopologyManager,
@@ -109,12 +111,16 @@ export function makeResourceSide(options: ResourceSideOptions): ResourceSide {
     ["pods", config.maxPods],
     // Not measured here: what fills the disk is dealt with when it is full.
     ["ephemeral-storage", Number.POSITIVE_INFINITY],
+    ...[...readMachineHugePages(options.system ?? NOTHING_TOLD)].map(
+      ([size, count]) => [hugePageResource(size), size * count] as const,
+    ),
   ]);
   const allocatable = nodeAllocatable(capacity, reserved);
   const { cpu, memory, topology } = makeManagers(options, reserved);
   const admission: NodeAdmission = new NodeAdmission({
     clock,
     metrics,
+    publish: options.bus,
     logger: options.logger.child({ component: "admission" }),
     node: () => nodeInfo(config.nodeName, machine, allocatable),
     fit: { staticPodsAnywhere: true },
@@ -176,6 +182,7 @@ function makeManagers(options: ResourceSideOptions, reserved: ResourceAmounts): 
           await runtime.updateContainerResources({ containerId, linux: { cpusetCpus } });
         },
         clock,
+        publish: options.bus,
         reconcilePeriodMs: resources.cpuManagerReconcilePeriodMs,
         logger: logger.child({ component: "cpu-manager" }),
         metrics,

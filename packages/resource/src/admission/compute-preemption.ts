@@ -4,7 +4,7 @@
  */
 import { podQosClass } from "@holdfast/core/pod";
 import type { Pod, QosClass } from "@holdfast/core/pod-types";
-import { isCriticalPod } from "./compute-fit.ts";
+import { isCriticalPod, isStaticPod } from "./compute-fit.ts";
 import type { FitFailure } from "./compute-fit.ts";
 import { podRequests } from "./pod-requests.ts";
 import type { ResourceAmounts } from "./pod-requests.ts";
@@ -16,6 +16,9 @@ export type PreemptionPlan =
   | { readonly kind: "preempt"; readonly victims: readonly Pod[]; readonly signal: string }
   /** It is critical, and nobody's end would help. */
   | { readonly kind: "impossible"; readonly message: string };
+
+/** kubelet: system-node-critical. */
+const STATIC_PRIORITY = 2_000_001_000;
 
 /** Amounts that are still missing, by resource, none of them zero. */
 type Requirements = ResourceAmounts;
@@ -51,8 +54,13 @@ export function computePreemption(
 /** kubelet: Preemptable. */
 export function isPreemptable(preemptor: Pod, victim: Pod): boolean {
   if (isCriticalPod(preemptor) && !isCriticalPod(victim)) return true;
-  const [mine, its] = [preemptor.spec.priority, victim.spec.priority];
+  const [mine, its] = [priorityOf(preemptor), priorityOf(victim)];
   return mine !== undefined && its !== undefined && mine > its;
+}
+
+/** All static pods are equally important, whatever their manifests say. */
+function priorityOf(pod: Pod): number | undefined {
+  return isStaticPod(pod) ? STATIC_PRIORITY : pod.spec.priority;
 }
 
 /** As few and as unimportant pods as free `missing`; a text when even all would not. kubelet: getPodsToPreempt. */

@@ -7,6 +7,8 @@
  * Owns: nothing but the order. Invariants: the first one that refuses decides; a pod that is refused holds nothing: what it had got is given back
  * (the kubelet leaves that to garbage collection). Lost on a crash: nothing; every pod is asked about again.
  */
+import { nullPublisher } from "@holdfast/bus";
+import type { Publisher } from "@holdfast/bus";
 import type { Clock } from "@holdfast/core/clock";
 import { errorText } from "@holdfast/core/errors";
 import { withDeadline } from "@holdfast/core/lifecycle";
@@ -19,6 +21,7 @@ import type { Pod } from "@holdfast/core/pod-types";
 import type { AdmitResult, TopologyManager } from "../topology/topology-manager.ts";
 import { computeFit, isCriticalPod } from "./compute-fit.ts";
 import type { FitOptions } from "./compute-fit.ts";
+import { PodRefused } from "../events.ts";
 import { computePreemption } from "./compute-preemption.ts";
 import type { NodeInfo } from "./scheduling-spec.ts";
 
@@ -49,6 +52,8 @@ export interface NodeAdmissionOptions {
   readonly after?: readonly AdmitHandler[];
   /** One victim may take so long to end; then the next one is ended. Default 60 s. */
   readonly preemptDeadlineMs?: number;
+  /** Tells of refusals, each once. */
+  readonly publish?: Publisher;
   readonly logger?: Logger;
   readonly metrics?: Metrics;
 }
@@ -63,6 +68,8 @@ export class NodeAdmission {
   readonly #logger: Logger;
   readonly #rejections;
   readonly #preemptions;
+  /** The last refusal that was told, by pod. Ends with the pod. */
+  readonly #told = new Map<string, string>();
 
   constructor(options: NodeAdmissionOptions) {
     this.#options = options;
@@ -86,14 +93,29 @@ export class NodeAdmission {
     } catch (error) {
       result = { admit: false, reason: "UnexpectedAdmissionError", message: errorText(error) };
     }
-    if (result.admit) return result;
-    this.release(pod.metadata.uid);
-    this.#rejections.inc({ reason: rejectionLabel(result.reason) });
+    const { uid } = pod.metadata;
+    if (result.admit) {
+      this.#told.delete(uid);
+      return result;
+    }
+    this.#giveBack(uid);
+    const { reason, message } = result;
+    // One that waits is asked about again and again.
+    if (this.#told.get(uid) === `${reason}: ${message}`) return result;
+    this.#told.set(uid, `${reason}: ${message}`);
+    this.#rejections.inc({ reason: rejectionLabel(reason) });
+    const subject = { podUid: uid, pod: `${pod.metadata.namespace}/${pod.metadata.name}` };
+    (this.#options.publish ?? nullPublisher).publish(PodRefused, { reason, message }, { subject });
     return result;
   }
 
   /** The pod has ended: what it had is free. Unknown is fine. */
   release(podUid: string): void {
+    this.#told.delete(podUid);
+    this.#giveBack(podUid);
+  }
+
+  #giveBack(podUid: string): void {
     this.#options.topology?.removePod(podUid);
     this.#options.release(podUid);
   }

@@ -9,6 +9,8 @@
  * policy none nothing is kept, watched or timed; one reconcile at a time; an assignment ends only with its pod.
  * Lost on a crash: nothing; the checkpoint brings back assignments, pool and what was applied.
  */
+import { nullPublisher } from "@holdfast/bus";
+import type { Publisher } from "@holdfast/bus";
 import type { Clock, Timer } from "@holdfast/core/clock";
 import { errorText } from "@holdfast/core/errors";
 import type { Component, Health } from "@holdfast/core/lifecycle";
@@ -18,6 +20,7 @@ import { noMetrics } from "@holdfast/core/metrics";
 import type { Metrics } from "@holdfast/core/metrics";
 import { allContainers } from "@holdfast/core/pod";
 import type { Container, Pod } from "@holdfast/core/pod-types";
+import { CpusAssigned } from "../events.ts";
 import { CpuSet } from "../machine/cpu-set.ts";
 import type { CpuTopology } from "../machine/machine-topology.ts";
 import type { ResourcePods, StateCheckpoint } from "../ports.ts";
@@ -47,6 +50,7 @@ export interface CpuManagerOptions {
   readonly reconcilePeriodMs?: number;
   /** What to do with a kept state that does not fit: start without it (default), or refuse to start, as the kubelet does. */
   readonly onInvalidState?: "reset" | "fail";
+  readonly publish?: Publisher;
   readonly logger?: Logger;
   readonly metrics?: Metrics;
 }
@@ -146,6 +150,12 @@ export class CpuManager implements HintProvider, Component {
       container: container.name,
       cpus: String(cpus),
     });
+    const subject = {
+      podUid: uid,
+      pod: `${pod.metadata.namespace}/${pod.metadata.name}`,
+      container: container.name,
+    };
+    (this.#options.publish ?? nullPublisher).publish(CpusAssigned, { cpus: String(cpus) }, { subject });
     this.#metrics.allocated(this.#policy, cpus, this.#options.policyOptions ?? {});
     this.#poolChanged();
   }

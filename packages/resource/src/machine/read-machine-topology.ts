@@ -109,6 +109,11 @@ function wholeMachine(tree: SystemTree, online: CpuSet): NumaNode {
   };
 }
 
+/** Huge pages of the whole machine by page size in bytes. Cheap: no CPU is looked at. */
+export function readMachineHugePages(tree: SystemTree): ReadonlyMap<number, number> {
+  return readHugePages(tree, "/sys/kernel/mm/hugepages");
+}
+
 function readHugePages(tree: SystemTree, folder: string): ReadonlyMap<number, number> {
   const pages = new Map<number, number>();
   for (const name of tree.list(folder)) {
