@@ -3,12 +3,14 @@
 // Device plugins on a real runtime: what a container sees, who gets the last device, and what of it all a restart changes: nothing.
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { Client, credentials } from "@grpc/grpc-js";
+import { serveDevicePlugin } from "@holdfast/device/plugin";
 import { expect, test } from "vitest";
+import { cdiProblemOf } from "../../src/run/device-side.ts";
 import type { DeviceList } from "../../src/run/device-side.ts";
 import { repo } from "./harness/agent-process.ts";
 import { container, pod } from "./harness/manifests.ts";
@@ -213,6 +215,55 @@ test("plugin killed, agent killed, both, in turn: nobody loses a device, a conta
   expect(held).toHaveLength(4);
   for (const name of ["holder", "late"]) node.remove(name);
   await node.assertNothingLeft();
+});
+
+test("a CDI device arrives, or is refused by name where the runtime resolves none", async () => {
+  using folder = deviceFolder();
+  const vendor = `${folder.root.slice(folder.root.lastIndexOf("-") + 1).toLowerCase()}.example`;
+  const spec = {
+    cdiVersion: "0.5.0",
+    kind: `${vendor}/thing`,
+    devices: [
+      {
+        name: "one",
+        containerEdits: {
+          env: ["FROM_CDI=one"],
+          deviceNodes: [{ path: "/dev/cdi-thing", hostPath: "/dev/null" }],
+        },
+      },
+    ],
+  };
+  const file = `/var/run/cdi/hft-${vendor}.json`;
+  mkdirSync("/var/run/cdi", { recursive: true });
+  writeFileSync(file, JSON.stringify(spec));
+  try {
+    await using node = await startNode({ agent: { devicePluginsDir: folder.plugins } });
+    await using plugin = await serveDevicePlugin({
+      resource: RESOURCE,
+      folder: folder.plugins,
+      devices: [{ id: "one" }],
+      allocate: (ids) => ({ cdiDevices: ids.map((id) => `${vendor}/thing=${id}`) }),
+    });
+    await untilAllocatable(node, 1);
+    expect(plugin.registrations).toBe(1);
+    node.write(wants("cdi", 1));
+    const { name, version = "" } = (await node.nodeObject()).runtime;
+    if (cdiProblemOf({ name: name ?? "", version }) === undefined) {
+      await node.runningContainer("cdi");
+      expect(await inside(node, "cdi", "echo $FROM_CDI; test -c /dev/cdi-thing && echo char")).toBe(
+        "one\nchar",
+      );
+    } else {
+      await node.until(
+        async () => JSON.stringify(await node.pod("cdi")).includes("resolves no CDI names"),
+        "the pod says that the runtime resolves no CDI names",
+      );
+    }
+    node.remove("cdi");
+    await node.assertNothingLeft();
+  } finally {
+    rmSync(file);
+  }
 });
 
 test("without devicePluginsDir nothing is served, and a pod that wants a device says what to set", async () => {
