@@ -93,6 +93,11 @@ export class ContainedCalls {
 
   #noPlace(subject: string): HoldfastError {
     const names = [...this.#hung.keys()].join(", ") || "other calls";
-    return new HoldfastError("STATS_HUNG", "deadline", `${subject} is not asked: ${names} hold all places`);
+    const hold = this.#hung.size === 1 ? "holds" : "hold";
+    return new HoldfastError(
+      "STATS_HUNG",
+      "deadline",
+      `${subject} is not asked: ${names} ${hold} all places`,
+    );
   }
 }
