@@ -83,6 +83,7 @@ export class EventHints {
         else if (item.state !== "running") this.#expect(item, "started");
         return;
       case "/tasks/delete":
+        this.#confirmer.ripen(containerId);
         // The exit came before; without it, this says the same.
         if (item !== undefined && item.state !== "exited") this.#expect(item, "exited");
         return;
@@ -97,7 +98,7 @@ export class EventHints {
 
   /** The runtime is waited for to say what an exit event said. */
   expectExit(item: ListedItem): void {
-    this.#expect(item, "exited");
+    this.#confirmer.expect({ item, want: "exited", entered: true });
   }
 
   /** The exit has been confirmed by a look. */
@@ -151,7 +152,7 @@ export class EventHints {
     const finishedAt = exitedAt > 0n ? Number(exitedAt / NS_PER_MS) : options.clock.now();
     const known = reconciler.enterExit(containerId, exitCode, finishedAt);
     if (known === undefined) this.#addUnknown(containerId);
-    else if (reconciler.exits.get(containerId) !== undefined) this.#expect(known, "exited");
+    else if (reconciler.exits.get(containerId) !== undefined) this.expectExit(known);
   }
 
   #expect(item: ListedItem, want: Expectation["want"]): void {

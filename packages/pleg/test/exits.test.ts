@@ -63,16 +63,35 @@ test("no late list or status undoes it; the runtime's word confirms it and takes
   expect(env.pleg.snapshot().unconfirmedExits).toEqual([]);
 });
 
-test("the confirmation is waited for with one cheap call at a time: 5 ms, doubling", async () => {
+test("the confirmation is waited for with one cheap call at a time: after 60 ms, then 5 ms, doubling", async () => {
   await using env = await running();
   env.events.exit("app-1", 0);
-  await env.clock.advance(40);
+  await env.clock.advance(59);
+  expect(env.runtime.count("containerStatus")).toBe(0);
+  await env.clock.advance(41);
   env.runtime.container("p1", "app-1", "exited");
-  await env.clock.advance(60);
-  // at 0, 5, 15, 35 and 75 ms; then one look: two lists and the status of what died
+  await env.clock.advance(40);
+  // at 60, 65, 75, 95 and 135 ms; then one look: two lists and the status of what died
   expect([env.runtime.count("containerStatus"), env.runtime.count("listContainers")]).toEqual([6, 1]);
   expect(env.runtime.count("podSandboxStatus")).toBe(0);
   expect(env.metrics.value("holdfast_pleg_event_to_cache_seconds", { step: "confirmed" })).toBe(1);
+});
+
+test("the runtime is asked sooner once it has deleted the task, and not again for a second such event", async () => {
+  await using env = await running();
+  env.events.exit("app-1", 0);
+  await env.clock.advance(20);
+  env.runtime.container("p1", "app-1", "exited");
+  const deleted = { topic: "/tasks/delete", containerId: "app-1", id: "app-1" } as const;
+  env.events.emit(deleted);
+  await env.clock.advance(4);
+  expect(env.runtime.count("containerStatus")).toBe(0);
+  await env.clock.advance(1);
+  expect([env.runtime.count("containerStatus"), env.runtime.count("listContainers")]).toEqual([2, 1]);
+  env.events.emit(deleted);
+  await env.clock.advance(1000);
+  expect(env.runtime.count("containerStatus")).toBe(2);
+  expect(env.pleg.snapshot().unconfirmedExits).toEqual([]);
 });
 
 test("a container that is removed before its exit is confirmed", async () => {

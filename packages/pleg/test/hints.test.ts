@@ -214,7 +214,7 @@ test("both latencies are measured: event to cache, and list to cache", async () 
 
   env.runtime.container("p1", "c-1", "exited");
   env.events.exit("c-1", 0);
-  await env.clock.advance(50);
+  await env.clock.advance(100);
   expect(late("event_to_cache", { step: "entered" })).toBe(1);
   expect(late("event_to_cache", { step: "confirmed" })).toBe(1);
 

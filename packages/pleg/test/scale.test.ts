@@ -93,6 +93,7 @@ test("an exit during a pass over thousands of pods does not wait behind them", a
   env.runtime.forgetCalls();
   env.runtime.container("p499", "a-499", "exited", { exitCode: 1 });
   env.events.exit("a-499", 1);
+  env.events.emit({ topic: "/tasks/delete", containerId: "a-499", id: "a-499" });
   await env.clock.advance(20);
   const asked = env.runtime.calls.findIndex(({ id }) => id === "a-499");
   expect(asked).toBeGreaterThanOrEqual(0);
