@@ -125,11 +125,11 @@ describe("NodeAdmission", () => {
     expect(await waiting).toEqual({ admit: true });
   });
 
-  it("refuses a critical pod that nobody's end would help", async () => {
+  it("refuses a critical pod that nobody's end would help by what it lacks", async () => {
     const { admission } = setUp({ preempt: () => Promise.resolve() });
     const others = ["a", "b", "c"].map((uid) => fromFile(podOf(uid, [container("c")])));
     expect(await admission.admit(fromFile(guaranteed("critical", [1])), others)).toMatchObject({
-      reason: "UnexpectedAdmissionError",
+      reason: "OutOfpods",
     });
   });
 

@@ -158,8 +158,8 @@ export class NodeAdmission {
     if (preempt === undefined || !isCriticalPod(pod)) return refusal(failures);
     const plan = computePreemption(pod, failures, others);
     if (plan.kind === "refuse") return refusal(plan.failures);
-    if (plan.kind === "impossible")
-      return { admit: false, reason: "UnexpectedAdmissionError", message: plan.message };
+    // The kubelet tells here of its own failure to find victims; what the pod lacks tells people more.
+    if (plan.kind === "impossible") return refusal(failures);
     for (const victim of plan.victims) await this.#preempt(pod, victim, plan.signal, preempt);
     return ADMITTED;
   }
