@@ -204,6 +204,7 @@ async function create(
       sandbox,
       config,
       imageId: image.id,
+      watchers: new Set(),
       findImage: () => images.find({ image: image.id }),
       createdAt: world.stamp(),
       phase: "created",

@@ -3,7 +3,7 @@
 // Commands in containers: the program of the container answers them. One that takes longer than its timeout, or whose container ends
 // meanwhile, ends as it does on containerd.
 
-import { AttachRequest, ExecRequest, ExecSyncRequest, PortForwardRequest } from "@holdfast/cri";
+import { ExecSyncRequest } from "@holdfast/cri";
 import type { CriRuntimeService, ExecSyncResponse } from "@holdfast/cri";
 
 import type { CallContext } from "./caller.ts";
@@ -12,14 +12,14 @@ import type { MethodFactory } from "./method.ts";
 import type { ContainerRecord } from "./state.ts";
 import type { World } from "./world.ts";
 
-type ExecMethods = Pick<CriRuntimeService, "execSync" | "exec" | "attach" | "portForward">;
+type ExecMethods = Pick<CriRuntimeService, "execSync">;
 
 const MS_PER_SECOND = 1000;
 const KILLED = 137;
 const TIMED_OUT = new Error("the exec timed out");
 const CONTAINER_ENDED = new Error("the container ended");
 
-export function createExecService(world: World, { unary, missing }: MethodFactory): ExecMethods {
+export function createExecService(world: World, { unary }: MethodFactory): ExecMethods {
   return {
     execSync: unary("ExecSync", ExecSyncRequest, {
       target: ({ containerId }) => containerId,
@@ -27,10 +27,6 @@ export function createExecService(world: World, { unary, missing }: MethodFactor
         timeout > 0n ? Number(timeout) * MS_PER_SECOND + runtimeRequestTimeoutMs : execWithoutTimeoutMs,
       handle: (request, context) => execSync(world, request, context),
     }),
-    // Streaming needs a server of its own; an in-process object has none.
-    exec: missing("Exec", ExecRequest, ({ containerId }) => containerId),
-    attach: missing("Attach", AttachRequest, ({ containerId }) => containerId),
-    portForward: missing("PortForward", PortForwardRequest, ({ podSandboxId }) => podSandboxId),
   };
 }
 
@@ -45,6 +41,24 @@ async function execSync(
       "CRI_NOT_FOUND",
       `failed to exec in container: failed to find container "${containerId}" in store: not found`,
     );
+  const { exitCode, stdout, stderr } = await runCommand(world, container, { cmd, timeout }, signal);
+  return { stdout: Buffer.from(stdout), stderr: Buffer.from(stderr), exitCode };
+}
+
+/** What a command came to. */
+export interface CommandResult {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a command in a container. `timeout` is in seconds, 0 is none. Rejects as containerd does. */
+export async function runCommand(
+  world: World,
+  container: ContainerRecord,
+  { cmd, timeout }: { readonly cmd: readonly string[]; readonly timeout: bigint },
+  signal: AbortSignal,
+): Promise<CommandResult> {
   const { process: main } = container;
   if (container.phase !== "running" || main === undefined)
     throw new RuntimeFailure(
@@ -60,11 +74,7 @@ async function execSync(
   const { exitCode = 0, stdout = "", stderr = "", afterMs = 0 } = main.program.exec?.(cmd) ?? {};
   const ended = afterMs > 0 && (await endsEarly(world, container, afterMs, timeout, signal));
   world.tellExec(container, ended ? KILLED : exitCode);
-  return {
-    stdout: Buffer.from(ended ? "" : stdout),
-    stderr: Buffer.from(ended ? "" : stderr),
-    exitCode: ended ? KILLED : exitCode,
-  };
+  return ended ? { exitCode: KILLED, stdout: "", stderr: "" } : { exitCode, stdout, stderr };
 }
 
 /** Waits for the command. True when the container ended under it; throws when its timeout passed. */

@@ -42,6 +42,8 @@ import type { Loopback } from "./process.ts";
 import type { Programs, ServedPort } from "./program.ts";
 import { createSandboxService } from "./sandbox-service.ts";
 import { createSelfService } from "./status-service.ts";
+import type { Streaming } from "./streaming.ts";
+import { createStreamingService } from "./streaming-service.ts";
 import { EventHub } from "./stream.ts";
 import { containerView, sandboxView } from "./views.ts";
 import type { FakeContainer, FakeSandbox } from "./views.ts";
@@ -73,6 +75,8 @@ export interface FakeRuntimeOptions {
   readonly imageFs?: ImageFsOptions | undefined;
   /** Makes ports of programs real: `loopback()`, in real time. Default: nothing listens. */
   readonly loopback?: Loopback | undefined;
+  /** Serves what Exec, Attach and PortForward give: `streamingServer()`, in real time. Default: they are unimplemented. */
+  readonly streaming?: Streaming | undefined;
   /** Milliseconds that calls take, by CRI name; `default` for all others. Default 0. */
   readonly latencyMs?: Readonly<Record<string, number>> | undefined;
   /** Milliseconds between containerd's exit event and the CRI showing the exit. Default 0; a real one has about 20. */
@@ -203,6 +207,7 @@ export class FakeRuntime implements CriClient {
         methods,
       ),
       ...createExecService(world, methods),
+      ...createStreamingService({ world, streaming: options.streaming }, methods),
       ...createImageService(
         {
           images: this.#images,

@@ -29,6 +29,8 @@ export type { Violation } from "./violations.ts";
 export type { Loopback, OpenPort } from "./process.ts";
 export type { PortState } from "./usage.ts";
 export { loopback } from "./shell/loopback.ts";
+export { streamingServer } from "./shell/streaming/streaming-server.ts";
+export type { CommandSession, CommandStreams, ForwardSession, Streaming } from "./streaming.ts";
 export { fileLogSink } from "./shell/file-log-sink.ts";
 export { serveFakeRuntime } from "./shell/serve.ts";
 export type { ServedFakeRuntime, ServeOptions } from "./shell/serve.ts";

@@ -42,6 +42,11 @@ export interface Program {
   readonly ignoreSigkill?: boolean;
   /** Answers commands that are run in it. Default: exit code 0, no output. */
   readonly exec?: (command: readonly string[]) => ExecAnswer;
+  /**
+   * It reads its stdin, as a shell does: each line that is sent by Attach is answered as an exec, and with `stdinOnce` its end is the program's,
+   * with 0. Default false: what is sent is ignored.
+   */
+  readonly shell?: boolean;
   /** It cannot be started: StartContainer fails with this text, and the container is EXITED with 128, StartError. */
   readonly startError?: string;
   /** The kernel kills it for want of memory after so many milliseconds: 137, OOMKilled. Default: never. */

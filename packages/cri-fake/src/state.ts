@@ -33,6 +33,8 @@ export interface ContainerRecord {
   readonly sandbox: SandboxRecord;
   readonly config: ContainerConfig;
   readonly imageId: string;
+  /** Who is attached: told all output. */
+  readonly watchers: Set<(stream: "stdout" | "stderr", text: string) => void>;
   /** The image, until it is removed. */
   readonly findImage: () => Image | undefined;
   readonly createdAt: bigint;

@@ -158,9 +158,7 @@ export class World {
   }
 
   start(container: ContainerRecord, program: Program): void {
-    const { clock, logs } = this.options;
-    const { logDirectory } = container.sandbox.config;
-    const path = container.config.logPath === "" ? "" : `${logDirectory}/${container.config.logPath}`;
+    const { clock } = this.options;
     container.phase = "running";
     container.startedAt = this.stamp();
     container.process = new Process({
@@ -170,7 +168,7 @@ export class World {
       memoryLimit: () => Number(container.resources?.resources?.memoryLimitInBytes ?? 0n),
       loopback: this.options.loopback,
       onExit: (exit) => this.#exited(container, exit),
-      onOutput: (stream, text) => logs.write(container.id, path, this.stamp(), stream, text),
+      onOutput: (stream, text) => this.output(container, stream, `${text}\n`),
     });
     const other = duplicateContainers(container, this.containers.values());
     if (other !== undefined)
@@ -181,6 +179,16 @@ export class World {
       );
     this.tellTask({ topic: "/tasks/start", ...this.#main(container.id), pid: container.process.pid });
     this.tellCri("STARTED", container.sandbox, container);
+  }
+
+  /** The container writes, whole lines as a rule. */
+  output(container: ContainerRecord, stream: "stdout" | "stderr", text: string): void {
+    const { logDirectory } = container.sandbox.config;
+    const { logPath } = container.config;
+    const path = logPath === "" ? "" : `${logDirectory}/${logPath}`;
+    for (const line of text.replace(/\n$/, "").split("\n"))
+      this.options.logs.write(container.id, path, this.stamp(), stream, line);
+    for (const watch of container.watchers) watch(stream, text);
   }
 
   /** It could not be started: exited without having run. */

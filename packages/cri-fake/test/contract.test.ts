@@ -9,7 +9,11 @@ import { runtimeContract } from "./runtime-contract.ts";
 for (const containerd of ["1.6", "1.7", "2.1"] as const)
   runtimeContract(`the fake as containerd ${containerd}`, () => {
     const clock = new ManualClock();
-    const cri = new FakeRuntime({ clock, containerd, programs: contractPrograms, criLagMs: 20 });
+    const streaming = {
+      offer: async ({ kind }: { kind: string }) => `http://127.0.0.1:1/${kind}/x`,
+      close: async () => {},
+    };
+    const cri = new FakeRuntime({ clock, containerd, programs: contractPrograms, criLagMs: 20, streaming });
     return Promise.resolve({
       cri,
       close: () => cri.close(),

@@ -8,6 +8,7 @@ import type { ContainerdTaskEvent } from "@holdfast/cri";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { figureCases } from "./contract-figures.ts";
+import { streamingCases } from "./contract-streaming.ts";
 import { IMAGE, Pod, WORKLOADS } from "./contract-pod.ts";
 import type { ContractRuntime, Workload } from "./contract-pod.ts";
 
@@ -32,6 +33,7 @@ export function runtimeContract(name: string, open: () => Promise<ContractRuntim
     describe("containers", () => void containerCases(current));
     describe("stopping", () => void stopCases(current));
     describe("execs", () => void execCases(current));
+    describe("streams", () => void streamingCases(current));
     describe("lists and images", () => void listCases(current));
     describe("figures", () => void figureCases(current));
     describe("events", () => void eventCases(current));

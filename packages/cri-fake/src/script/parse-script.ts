@@ -46,7 +46,10 @@ interface ScriptFields {
 }
 
 /** A script as options of `FakeRuntime`, all but the clock. */
-export type ScriptOptions = Omit<FakeRuntimeOptions, "clock" | "logSink" | "loopback" | "deadlines">;
+export type ScriptOptions = Omit<
+  FakeRuntimeOptions,
+  "clock" | "logSink" | "loopback" | "streaming" | "deadlines"
+>;
 
 const MAX_SCRIPT_BYTES = 1_048_576;
 const MAX_PROBLEMS = 20;

@@ -89,6 +89,7 @@ const PROGRAM = object({
   sigtermExitCode: EXIT_CODE,
   ignoreSigkill: FLAG,
   oomAfterMs: MS_OR_NEVER,
+  shell: FLAG,
   startError: NAME,
   memoryBytes: BYTES,
   memoryGrowthPerSecond: BYTES,

@@ -15,6 +15,7 @@ import { readArguments, USAGE } from "./arguments.ts";
 import type { Command } from "./arguments.ts";
 import { fileLogSink } from "./file-log-sink.ts";
 import { loopback } from "./loopback.ts";
+import { streamingServer } from "./streaming/streaming-server.ts";
 import { serveFakeRuntime } from "./serve.ts";
 
 const EXIT = { fine: 0, failed: 1, usage: 2, script: 3 } as const;
@@ -51,10 +52,12 @@ export async function main(args: readonly string[]): Promise<number> {
 
 async function serve({ listen, script, writeLogs }: Extract<Command, { do: "serve" }>): Promise<void> {
   const { faults = [], ...options }: ScriptOptions = script === undefined ? {} : readScript(script);
+  const streaming = streamingServer();
   const fake = new FakeRuntime({
     ...options,
     clock: systemClock,
     loopback: loopback(),
+    streaming,
     endpoint: listen,
     ...(writeLogs ? { logSink: fileLogSink() } : {}),
   });
@@ -84,6 +87,7 @@ async function serve({ listen, script, writeLogs }: Extract<Command, { do: "serv
   process.stdout.write(`listening on ${server.endpoint}\n`);
   await ended;
   await server.stop();
+  await streaming.close();
   await fake.end();
 }
 

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Ports of a pod over SPDY: for each connection a pair of streams, one for its bytes and one for what went wrong.
+
+import { connect } from "node:net";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+
+import { errorText } from "@holdfast/core/errors";
+
+import type { ForwardSession } from "../../streaming.ts";
+import { SpdyConnection } from "./spdy-connection.ts";
+import type { SpdyStream } from "./spdy-connection.ts";
+
+interface Pair {
+  error?: SpdyStream;
+  data?: SpdyStream;
+}
+
+const HOST = "127.0.0.1";
+const MAX_HALVES = 256;
+
+/** Connects once a pair is complete; the two are told by their request id. */
+export function serveForward(
+  session: ForwardSession,
+  socket: Duplex,
+  head: Buffer,
+  onClose: () => void,
+): { close(): void } {
+  const halves = new Map<string, Pair>();
+  const sockets = new Set<Socket>();
+  const begin = ({ data, error }: Required<Pair>): void => {
+    const fail = (cause: unknown): void => {
+      const port = data.headers.get("port") ?? "";
+      error.write(Buffer.from(`error forwarding port ${port} to pod: ${errorText(cause)}`));
+      error.end();
+      data.end();
+    };
+    let inner: Socket;
+    try {
+      inner = connect(session.reach(Number(data.headers.get("port"))), HOST);
+    } catch (cause) {
+      fail(cause);
+      return;
+    }
+    sockets.add(inner);
+    inner.on("error", fail);
+    inner.on("data", (bytes) => data.write(bytes));
+    inner.on("close", () => {
+      sockets.delete(inner);
+      error.end();
+      data.end();
+    });
+    data.onData((bytes) => void (bytes === undefined ? inner.end() : inner.write(bytes)));
+  };
+  return new SpdyConnection(socket, head, {
+    onStream: (stream) => {
+      const id = stream.headers.get("requestid") ?? "";
+      const pair = halves.get(id) ?? {};
+      if (halves.size >= MAX_HALVES) halves.clear();
+      halves.set(id, pair);
+      if (stream.headers.get("streamtype") === "error") pair.error = stream;
+      else pair.data = stream;
+      const { data, error } = pair;
+      if (data === undefined || error === undefined) return;
+      halves.delete(id);
+      begin({ data, error });
+    },
+    onClose: () => {
+      for (const inner of sockets) inner.destroy();
+      onClose();
+    },
+  });
+}
