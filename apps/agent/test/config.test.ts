@@ -134,6 +134,7 @@ const AGENT = "apiVersion: holdfast.agent/v1alpha1\nkind: AgentConfiguration\n";
 test("what stays of images, dead containers and their logs", () => {
   expect(parse("").config).toMatchObject({
     imageGCKeep: [],
+    imageGCAmounts: "reported",
     maximumDeadContainersPerContainer: 1,
     maximumDeadContainers: -1,
     minimumContainerTTLMs: 0,
@@ -181,6 +182,7 @@ test.each([
     'rule 1 has an unknown key "refrence"; did you mean "reference"?',
   ],
   ["a size that is none", "imageGCKeep: [{ minSize: big }]", "rule 1 has a minSize that is no size"],
+  ["amounts that are none", "imageGCAmounts: packed", "imageGCAmounts: must be one of reported, disk"],
   ["a list beyond what fits", "maximumContainerListSize: 16Mi", "must be at most 15728640 bytes"],
 ])("refused of image rules: %s", (_name, text, message) =>
   expect(problems(`${AGENT}${text}`)).toContain(message),

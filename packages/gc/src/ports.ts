@@ -15,7 +15,8 @@ export type ImageGcRuntime = Pick<
   | "listPodSandbox"
   | "podSandboxStatus"
   | "status"
->;
+> &
+  Partial<Pick<CriClient, "listContainerStats">>;
 
 /** The runtime calls of container GC. */
 export type ContainerGcRuntime = Pick<

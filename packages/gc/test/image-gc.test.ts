@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { ContainerStatusResponse } from "@holdfast/cri";
+import { ContainerStatusResponse, ImageFsInfoResponse, ListContainerStatsResponse } from "@holdfast/cri";
 import type { ImageGcStep } from "@holdfast/gc";
 import { describe, expect, it } from "vitest";
 import { idOf, ImageWorld, MINUTE, nameOf } from "./environment.ts";
@@ -336,6 +336,28 @@ describe("order and amounts", () => {
     expect(steps.map(({ kind }) => kind)).toEqual(["plan", "removed", "removed"]);
     expect(world.events("gc/ImageGcStarted")[0]?.data).toMatchObject({ by: "ada", images: 2 });
     await expect(world.gc.collect({ targetPercent: 101 })).rejects.toThrow(/range \[0-100\]/);
+  });
+
+  it("counted by the disk, no more goes than is needed, and what containers wrote is no image's", async () => {
+    await using world = new ImageWorld({ images: { a: 50, b: 50, c: 50 }, policy: { amounts: "disk" } });
+    await world.create("c");
+    const runtime = {
+      ...world.fake,
+      imageFsInfo: async () =>
+        ImageFsInfoResponse.fromPartial({
+          imageFilesystems: [{ fsId: { mountpoint: "/images" }, usedBytes: { value: 1320n } }],
+        }),
+      listContainerStats: async () =>
+        ListContainerStatsResponse.fromPartial({
+          stats: [{ writableLayer: { usedBytes: { value: 1000n } } }],
+        }),
+    };
+    const gc = world.manager({ policy: { amounts: "disk" }, manager: { runtime, layers: "sizes" } });
+    world.figures = FULL;
+    await world.clock.advance(1);
+    // 150 must go. 160 bytes packed (with pause) are 320 unpacked: an image of 50 takes 150.
+    const { removed, freedBytes, freedBySpaceBytes, error } = await gc.collect();
+    expect([removed, freedBytes, freedBySpaceBytes, error]).toEqual([[idOf("a")], 50, 150, undefined]);
   });
 
   it("what is spared is told as a step, with why", async () => {

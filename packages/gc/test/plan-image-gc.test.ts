@@ -13,7 +13,7 @@ import {
   planImageGc,
   resolveImageGcPolicy,
 } from "@holdfast/gc";
-import type { GcImage, ImageGcFacts, ImageGcPolicy, ImageRecord } from "@holdfast/gc";
+import type { GcImage, ImageGcFacts, ImageGcPlan, ImageGcPolicy, ImageRecord } from "@holdfast/gc";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
@@ -243,6 +243,21 @@ describe("a plan", () => {
     expect([plan.wouldFreeBytes, plan.wouldFreeOnDiskBytes]).toEqual([200, 700]);
     expect(imageGcPlanSummary(plan)).toMatch(/free 200 B \(about 700 B on the disk\)$/);
     expect(planImageGc(facts(images), POLICY).wouldFreeOnDiskBytes).toBeUndefined();
+  });
+
+  it("counts packed sizes as the kubelet, or about what images take on the disk", () => {
+    const images = ["a", "b", "c", "d"].map((name) => image(name, 50));
+    // 150 must go; an image is 50 packed and 100 unpacked.
+    const given = facts(images, { unpackedBytes: 400 });
+    const rules = (plan: ImageGcPlan): readonly string[] => plan.entries.map(({ rule }) => rule);
+    const asKubelet = planImageGc(given, POLICY);
+    expect(rules(asKubelet)).toEqual(["space", "space", "space", "enough-freed"]);
+    expect([asKubelet.countsPerByte, asKubelet.wouldFreeOnDiskBytes]).toEqual([1, 450]);
+    const onDisk = planImageGc(given, { ...POLICY, amounts: "disk" });
+    expect(rules(onDisk)).toEqual(["space", "enough-freed", "enough-freed", "enough-freed"]);
+    expect([onDisk.countsPerByte, onDisk.wouldFreeBytes, onDisk.shortBytes]).toEqual([3, 50, 0]);
+    const unknown = planImageGc(facts(images), { ...POLICY, amounts: "disk" });
+    expect(rules(unknown)).toEqual(rules(asKubelet));
   });
 
   it("what the age pass frees is not freed again", () => {

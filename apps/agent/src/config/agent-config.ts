@@ -40,6 +40,7 @@ export interface AgentConfig {
   readonly imageMinimumGCAgeMs: number;
   readonly imageMaximumGCAgeMs: number;
   readonly imageGCScope: "ours" | "all" | "none";
+  readonly imageGCAmounts: "reported" | "disk";
   readonly imageGCKeep: readonly ImageKeepRule[];
   readonly maximumDeadContainersPerContainer: number;
   readonly maximumDeadContainers: number;

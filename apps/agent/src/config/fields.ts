@@ -212,6 +212,12 @@ export const AGENT_FIELDS: readonly Field[] = [
     help: "images that may be removed: ours (pulled by this agent), all, or none",
   },
   {
+    key: "imageGCAmounts",
+    type: "string",
+    fallback: "reported",
+    help: "what an image counts for when space is freed: reported (its packed size, as the kubelet counts) or disk (about what it takes there, so that no more go than are needed)",
+  },
+  {
     key: "imageGCKeep",
     type: "imageRules",
     fallback: [],

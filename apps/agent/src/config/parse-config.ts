@@ -243,6 +243,7 @@ function complete(reading: Reading, hostName: string): AgentConfig {
     imageMinimumGCAgeMs: of("imageMinimumGCAge"),
     imageMaximumGCAgeMs: of("imageMaximumGCAge"),
     imageGCScope: oneOf("imageGCScope", ["ours", "all", "none"]),
+    imageGCAmounts: oneOf("imageGCAmounts", ["reported", "disk"]),
     imageGCKeep: of("imageGCKeep"),
     maximumDeadContainersPerContainer: of("maximumDeadContainersPerContainer"),
     maximumDeadContainers: of("maximumDeadContainers"),

@@ -89,6 +89,7 @@ export function makeGcSide(options: GcSideOptions): GcSide {
       lowThresholdPercent: config.imageGCLowThresholdPercent,
       minAgeMs: config.imageMinimumGCAgeMs,
       maxAgeMs: config.imageMaximumGCAgeMs,
+      amounts: config.imageGCAmounts,
       keep: config.imageGCKeep,
     },
     checkpoint: state.checkpoint("image-gc"),

@@ -51,7 +51,7 @@ export interface ImageGcFacts {
   readonly now: number;
   /** By image id. With it, what several images share counts once; without it reported sizes are added up, as the kubelet does. */
   readonly layers?: ReadonlyMap<string, readonly ImageLayer[]>;
-  /** What all images take unpacked, beside the sizes that are reported; 0 or undefined when that is not known. */
+  /** What all images take unpacked, beside the sizes that are reported, as far as it can be told from what containers wrote; 0 or undefined when that is not known. */
   readonly unpackedBytes?: number;
 }
 
@@ -107,6 +107,8 @@ export interface ImageGcPlan {
   readonly wouldFreeBytes: number;
   /** About what that comes to on the disk, where images lie packed and unpacked; undefined when that is not known. */
   readonly wouldFreeOnDiskBytes: number | undefined;
+  /** What each byte that is freed counts for: 1, unless the policy counts what images take on the disk. */
+  readonly countsPerByte: number;
   /** What is missing to the low threshold after that. */
   readonly shortBytes: number;
 }

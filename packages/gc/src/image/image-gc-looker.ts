@@ -67,6 +67,9 @@ export class ImageGcLooker {
     const needed =
       wanted === "always" || (wanted === "when-needed" && !isCalm(goal, filesystem?.figures, policy));
     const known = needed ? await layers?.(images, signal) : undefined;
+    const { unpackedBytes = 0 } = filesystem ?? {};
+    const asked = needed && unpackedBytes > 0 && (policy.amounts === "disk" || wanted === "always");
+    const writableBytes = asked ? await reader.writableBytes(signal) : 0;
     return {
       images,
       users,
@@ -76,7 +79,7 @@ export class ImageGcLooker {
       unreadableUsers: unreadable.length,
       filesystem: filesystem?.figures,
       now,
-      unpackedBytes: filesystem?.unpackedBytes ?? 0,
+      unpackedBytes: Math.max(unpackedBytes - writableBytes, 0),
       ...(known === undefined ? {} : { layers: known }),
     };
   }

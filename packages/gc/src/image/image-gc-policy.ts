@@ -30,6 +30,11 @@ export interface ImageGcPolicy {
   readonly maxAgeMs: number;
   /** `ours`: only images that were pulled or imported by this agent go. `all`: everybody's, as the kubelet does. */
   readonly images: "ours" | "all";
+  /**
+   * What an image counts for when space is freed. `reported`: its packed size, as the kubelet counts. `disk`: about what it takes on the disk, packed and unpacked, so
+   * that no more images go than are needed.
+   */
+  readonly amounts: "reported" | "disk";
   readonly keep: readonly ImageKeepRule[];
 }
 
@@ -40,6 +45,7 @@ export const DEFAULT_IMAGE_GC_POLICY: ImageGcPolicy = {
   minAgeMs: 2 * 60_000,
   maxAgeMs: 0,
   images: "ours",
+  amounts: "reported",
   keep: [],
 };
 

@@ -118,6 +118,19 @@ export class ImageReader {
     }
   }
 
+  /** What containers have written into their own layers, which lie among the unpacked images; 0 when the runtime does not tell. */
+  async writableBytes(signal: AbortSignal): Promise<number> {
+    const { runtime } = this.#options;
+    if (runtime.listContainerStats === undefined) return 0;
+    try {
+      const { stats } = await runtime.listContainerStats({}, { signal, deadlineMs: LIST_DEADLINE_MS });
+      return stats.reduce((sum, { writableLayer }) => sum + Number(writableLayer?.usedBytes?.value ?? 0n), 0);
+    } catch {
+      signal.throwIfAborted();
+      return 0; // then images seem to take a little more than they do
+    }
+  }
+
   async #withLabels(image: GcImage, signal: AbortSignal): Promise<GcImage> {
     const known = this.#labels.get(image.id);
     if (known !== undefined) return { ...image, labels: known };

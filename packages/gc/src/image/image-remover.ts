@@ -44,8 +44,8 @@ export interface RemovalOutcome {
   readonly removed: readonly string[];
   /** Ids of images that were to go and stayed, with why. */
   readonly spared: ReadonlyMap<string, string>;
-  /** Of the whole pass, and of its space part alone. */
   readonly freedBytes: number;
+  /** By what was removed for space alone, as the policy counts it. */
   readonly freedBySpaceBytes: number;
   readonly failures: readonly unknown[];
 }
@@ -88,11 +88,14 @@ export class ImageRemover {
   }
 
   /** kubelet: freeSpace. One that cannot go gives its place to the next. */
-  async #freeSpace({ entries, wantedBytes }: ImageGcPlan, signal: AbortSignal): Promise<void> {
+  async #freeSpace({ countsPerByte, entries, wantedBytes }: ImageGcPlan, signal: AbortSignal): Promise<void> {
+    let bytes = 0;
     for (const entry of entries) {
       if (!entry.candidate || entry.rule === "max-age") continue;
       if (this.#freedBySpace >= wantedBytes || this.#deadlines >= MAX_DEADLINES) return;
-      this.#freedBySpace += await this.#attempt(entry, signal);
+      bytes += await this.#attempt(entry, signal);
+      // Of the sum, as the plan rounds it.
+      this.#freedBySpace = Math.round(bytes * countsPerByte);
     }
   }
 

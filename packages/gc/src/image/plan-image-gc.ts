@@ -48,28 +48,31 @@ export function planImageGc(
       why: () => "nobody uses it",
       spare: UNREACHED,
     });
-    return planOf(goal, usage, draft, Number.MAX_SAFE_INTEGER);
+    return planOf(goal, usage, draft, Number.MAX_SAFE_INTEGER, 1);
   }
   if (facts.filesystem === undefined || usage === undefined) {
     for (const candidate of candidates) draft.spare(candidate, NO_FIGURES);
-    return planOf(goal, usage, draft, 0);
+    return planOf(goal, usage, draft, 0, 1);
   }
   const young = takeOld(candidates, facts, policy, draft);
   // The kubelet looks at the disk again after its age pass; a plan reckons with what that pass frees.
   const { availableBytes, capacityBytes } = facts.filesystem;
   const byAge = draft.freed;
-  const afterAge = computeUsage({ capacityBytes, availableBytes: availableBytes + byAge }, policy);
+  const countsPerByte = policy.amounts === "disk" ? draft.onDiskPerByte() : 1;
+  const counted = (bytes: number): number => Math.round(bytes * countsPerByte);
+  const left = { capacityBytes, availableBytes: availableBytes + counted(byAge) };
+  const afterAge = computeUsage(left, policy);
   const wanted = afterAge.toFreeBytes;
   const full = `the image filesystem is ${afterAge.usagePercent}% full and ${formatBytes(wanted)} must go`;
   takeWhile(young, facts, policy, draft, {
-    wants: () => draft.freed - byAge < wanted,
+    wants: () => counted(draft.freed - byAge) < wanted,
     rule: "space",
     why: () => full,
     spare: wanted > 0 ? ENOUGH_FREED : enoughSpace(afterAge, policy),
   });
   return {
-    ...planOf(goal, usage, draft, wanted),
-    shortBytes: Math.max(wanted - (draft.freed - byAge), 0),
+    ...planOf(goal, usage, draft, wanted, countsPerByte),
+    shortBytes: Math.max(wanted - counted(draft.freed - byAge), 0),
   };
 }
 
@@ -78,6 +81,7 @@ function planOf(
   usage: FilesystemUsageFacts | undefined,
   draft: PlanDraft,
   wantedBytes: number,
+  countsPerByte: number,
 ): ImageGcPlan {
   return {
     goal,
@@ -86,6 +90,7 @@ function planOf(
     wantedBytes,
     wouldFreeBytes: draft.freed,
     wouldFreeOnDiskBytes: draft.freedOnDisk(),
+    countsPerByte,
     shortBytes: 0,
   };
 }
@@ -263,11 +268,16 @@ class PlanDraft {
   }
 
   /** Images unpack alike, as far as is known: each takes its share of what all take. */
-  freedOnDisk(): number | undefined {
+  onDiskPerByte(): number {
     const { images, unpackedBytes = 0 } = this.#facts;
     const packed = this.#account.total(images);
-    if (unpackedBytes === 0 || packed === 0) return undefined;
-    return Math.round(this.freed * (1 + unpackedBytes / packed));
+    return packed === 0 ? 1 : 1 + unpackedBytes / packed;
+  }
+
+  /** Undefined when it is not known. */
+  freedOnDisk(): number | undefined {
+    const perByte = this.onDiskPerByte();
+    return perByte === 1 ? undefined : Math.round(this.freed * perByte);
   }
 
   /** Those that go, those that might, then the rest, biggest first. */
