@@ -13,8 +13,8 @@ import type { ListedItem } from "./pod-records.ts";
 export interface Expectation {
   readonly item: ListedItem;
   readonly want: "started" | "exited";
-  /** The cache has it already, nobody waits: asked for the first time after a pause, or when {@link HintConfirmer.ripen} says that it is time. */
-  readonly entered?: boolean;
+  /** Nobody waits for it: asked for the first time after this pause, or when {@link HintConfirmer.ripen} says that it is time. Default 0. */
+  readonly pauseMs?: number;
 }
 
 /** What the confirmer does its work with. */
@@ -28,11 +28,6 @@ export interface HintConfirmerOptions {
 }
 
 const FIRST_DELAY_MS = 5;
-/**
- * containerd's CRI says a container's end when it has deleted the task, 20 ms later or more, which an event tells. To ask before only takes CPU from
- * the restart that is under way: four calls of it, on a machine with two cores.
- */
-const ENTERED_DELAY_MS = 60;
 const MAX_DELAY_MS = 1000;
 const CAPACITY = 1000;
 /** A start is not worth more; an exit was entered in the cache and must be confirmed. */
@@ -75,14 +70,15 @@ export class HintConfirmer {
     }
     const pending: Pending = { expectation, since, delayMs: FIRST_DELAY_MS, timer: undefined, asked: false };
     this.#pending.set(id, pending);
-    if (expectation.entered === true) this.#askAfter(pending, ENTERED_DELAY_MS);
+    const { pauseMs = 0 } = expectation;
+    if (pauseMs > 0) this.#askAfter(pending, pauseMs);
     else void this.#ask(pending);
   }
 
   /** What is expected of this id will be true in a moment. Only moves a first question forward. */
   ripen(id: string): void {
     const pending = this.#pending.get(id);
-    if (pending?.expectation.entered !== true || pending.asked || pending.timer === undefined) return;
+    if (pending === undefined || pending.asked || pending.timer === undefined) return;
     pending.timer.cancel();
     this.#askAfter(pending, FIRST_DELAY_MS);
   }
