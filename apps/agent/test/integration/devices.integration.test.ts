@@ -219,7 +219,7 @@ test("plugin killed, agent killed, both, in turn: nobody loses a device, a conta
 
 test("a CDI device arrives, or is refused by name where the runtime resolves none", async () => {
   using folder = deviceFolder();
-  const vendor = `${folder.root.slice(folder.root.lastIndexOf("-") + 1).toLowerCase()}.example`;
+  const vendor = `v${folder.root.slice(folder.root.lastIndexOf("-") + 1).toLowerCase()}.example`;
   const spec = {
     cdiVersion: "0.5.0",
     kind: `${vendor}/thing`,
