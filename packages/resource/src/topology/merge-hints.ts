@@ -28,9 +28,34 @@ interface Reachable {
   /** All hints so far were preferred and had no opinion. */
   open: boolean;
   /** All hints so far were preferred, and those with an opinion had this one. */
-  readonly agreed: Set<number>;
+  readonly agreed: MaskSet;
   /** Anything else. */
-  readonly mixed: Set<number>;
+  readonly mixed: MaskSet;
+}
+
+/** Up to so many nodes a set of masks is one byte for each possible mask. */
+const FEW_NODES = 16;
+
+/** Masks without repetition: a step of the fold adds up to 65,000 on 8 nodes, of which 255 are different. */
+class MaskSet {
+  readonly members: number[] = [];
+  readonly #seen: Uint8Array | undefined;
+  readonly #others = new Set<number>();
+
+  constructor(nodes: number) {
+    this.#seen = nodes <= FEW_NODES ? new Uint8Array(2 ** nodes) : undefined;
+  }
+
+  add(mask: number): void {
+    if (this.#seen === undefined) {
+      if (this.#others.has(mask)) return;
+      this.#others.add(mask);
+    } else {
+      if (this.#seen[mask] === 1) return;
+      this.#seen[mask] = 1;
+    }
+    this.members.push(mask);
+  }
 }
 
 /** The best combination of one hint from each list; all nodes, not preferred, when no combination leaves a node. */
@@ -43,7 +68,7 @@ export function mergeHints(
   const masked = lists.map((list) => list.map((hint) => toMasked(hint, places)));
   const nodesOf = (mask: number): readonly number[] => numaNodes.filter((_, index) => (mask >> index) & 1);
   const distance = memoized((mask) => averageDistance?.(nodesOf(mask)) ?? 0);
-  const { open, agreed, mixed } = reach(masked, all);
+  const { open, agreed, mixed } = reach(masked, all, numaNodes.length);
   if (open) agreed.add(all);
   const fitter = (a: number, b: number): number =>
     bits(a) - bits(b) || (averageDistance === undefined ? 0 : distance(a) - distance(b)) || a - b;
@@ -70,10 +95,15 @@ function maxOfMinAffinityCounts(lists: readonly (readonly MaskedHint[])[]): numb
   return most;
 }
 
-function reach(lists: readonly (readonly MaskedHint[])[], all: number): Reachable {
-  let state: Reachable = { open: true, agreed: new Set(), mixed: new Set() };
+function reach(lists: readonly (readonly MaskedHint[])[], all: number, nodes: number): Reachable {
+  const empty = (open: boolean): Reachable => ({
+    open,
+    agreed: new MaskSet(nodes),
+    mixed: new MaskSet(nodes),
+  });
+  let state = empty(true);
   for (const list of lists) {
-    const next: Reachable = { open: false, agreed: new Set(), mixed: new Set() };
+    const next = empty(false);
     const mix = (mask: number): void => {
       if (mask !== 0) next.mixed.add(mask);
     };
@@ -83,14 +113,14 @@ function reach(lists: readonly (readonly MaskedHint[])[], all: number): Reachabl
         else if (mask === undefined) next.open = true;
         else if ((mask & all) !== 0) next.agreed.add(mask & all);
       }
-      for (const known of state.agreed) {
+      for (const known of state.agreed.members) {
         if (preferred && (mask === undefined || mask === known)) next.agreed.add(known);
         else mix(known & (mask ?? known));
       }
     }
     // What is mixed already stays so, whatever comes: only the mask counts.
     const masks = new Set(list.map(({ mask }) => mask ?? all));
-    for (const known of state.mixed) for (const mask of masks) mix(known & mask);
+    for (const mask of masks) for (const known of state.mixed.members) mix(known & mask);
     state = next;
   }
   return state;
@@ -106,9 +136,9 @@ function toMasked({ numaNodes, preferred }: TopologyHint, places: ReadonlyMap<nu
   return { mask, preferred };
 }
 
-function least(masks: ReadonlySet<number>, compare: (a: number, b: number) => number): number | undefined {
+function least({ members }: MaskSet, compare: (a: number, b: number) => number): number | undefined {
   let best: number | undefined;
-  for (const mask of masks) if (best === undefined || compare(mask, best) < 0) best = mask;
+  for (const mask of members) if (best === undefined || compare(mask, best) < 0) best = mask;
   return best;
 }
 
