@@ -118,6 +118,7 @@ function oomText(data: Readonly<Record<string, unknown>>): string {
     ...(pid === undefined || pid <= 0 ? [] : [`pid ${pid}`]),
     ...(used === undefined ? [] : [`it used ${mebibytes(used)}`]),
     ...(limit === undefined ? [] : [`the limit is ${mebibytes(limit)}`]),
+    ...(flag(data, "groupMember") === true ? ["along with the others of its cgroup (memory.oom.group)"] : []),
   ].join(", ");
 }
 

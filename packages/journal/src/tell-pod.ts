@@ -142,10 +142,16 @@ function childChapters(
   terminations: readonly Termination[],
 ): readonly Chapter[] {
   const ended = new Set(terminations.map(({ containerId }) => containerId));
+  // A group is killed with its main process: that is told by the end.
+  const fatal = new Set(
+    terminations
+      .filter(({ cause }) => cause === "MemoryLimit" || cause === "NodeOOM")
+      .flatMap(({ evidence }) => evidence.map((one) => one.seq)),
+  );
   const chapters: Chapter[] = [];
   for (const { at, data, seq, subject, type } of events) {
     if (!type.startsWith("oom/") || !isRecord(data) || chapters.length === MAX_TOLD) continue;
-    if (subject.containerId === undefined) continue;
+    if (subject.containerId === undefined || fatal.has(seq)) continue;
     // Where nobody knows whether it was the main process, a container that did not end has lost another one.
     if (
       !(data["mainProcess"] === undefined ? !ended.has(subject.containerId) : data["mainProcess"] === false)

@@ -285,3 +285,20 @@ test("a process that the kernel killed inside a container that goes on is told, 
     ],
   ]);
 });
+
+test("a group that dies with its main process is one end, and no child's kill besides", async () => {
+  await using bench = new Bench();
+  await bench.journal.start();
+  bench.starts(0);
+  const kill = { witness: "kmsg", process: "sh", memoryBytes: 25 << 20, limitBytes: 24 << 20 };
+  bench.publish("oom/ContainerOOM", { ...kill, pid: 8, mainProcess: false });
+  bench.publish("oom/ContainerOOM", { ...kill, pid: 7, mainProcess: true, groupMember: true });
+  bench.dies(137);
+  const chapters = bench.journal.whyPod(POD)?.chapters ?? [];
+  expect(chapters.map(({ title }) => title.slice(0, 50))).toStrictEqual([
+    "web (start 1) was killed by the kernel at its memo",
+  ]);
+  expect(chapters[0]?.lines).toContain(
+    "process sh was killed, pid 7, it used 25Mi, the limit is 24Mi, along with the others of its cgroup (memory.oom.group)",
+  );
+});
