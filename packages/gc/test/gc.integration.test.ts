@@ -202,6 +202,32 @@ test("an image that starts to be used while GC runs is not removed", async () =>
   expect(real.bus.recent().map(({ type }) => type)).not.toContain("gc/RemovedImageUsed");
 });
 
+test("an image that somebody else begins to use while GC runs stays, or its loss is told", async () => {
+  await using registry = await LocalRegistry.start();
+  await using real = await Real.start();
+  await using gc = real.images();
+  const random = seededRandom(2);
+  for (let round = 0; round < 20; round++) {
+    const id = await real.pull(gc, registry.add(`foreign-${round}`, 1000));
+    // Nothing is held: as a client that knows nothing of us.
+    const create = systemClock
+      .sleep(random() * 40)
+      .then(() => real.create(id, round))
+      .catch(() => undefined);
+    const [containerId] = await Promise.all([create, gc.deleteUnusedImages()]);
+    await gc.collect();
+    const told = real.bus
+      .recent()
+      .filter(({ type, subject }) => type === "gc/RemovedImageUsed" && subject.containerId === containerId);
+    const isThere = (await real.listed()).has(id);
+    const outcome =
+      containerId === undefined ? "the create failed" : isThere ? "it stayed" : "its loss was told";
+    expect(told, `round ${round}: ${outcome}`).toHaveLength(outcome === "its loss was told" ? 1 : 0);
+    if (containerId !== undefined) await real.cri.removeContainer({ containerId });
+  }
+  await gc.deleteUnusedImages();
+});
+
 test("dead containers of ours go, down to one of each name", async () => {
   await using real = await Real.start();
   const ids: string[] = [];
