@@ -108,8 +108,10 @@ export class LocalView implements AgentView, Component {
   podList(): PodList {
     const side = this.#side;
     const problems = side?.source.problems() ?? [];
+    const views = side?.pods.pods() ?? [];
+    const troubles = this.#podTroubles(views);
     return {
-      items: side?.pods.pods().map((view) => this.#podObject(view, false)) ?? [],
+      items: views.map((view) => this.#podObject(view, false, troubles)),
       manifestProblems: problems.filter((problem) => problem.severity === "error").map(formatProblem),
       node: this.failures(),
     };
@@ -122,7 +124,7 @@ export class LocalView implements AgentView, Component {
         .filter((view) => view.pod.metadata.namespace === namespace && view.pod.metadata.name === name) ?? [];
     // While a changed pod waits for its predecessor to end, the one that runs is meant.
     const view = views.find((candidate) => candidate.state !== "waiting") ?? views[0];
-    return view === undefined ? undefined : this.#podObject(view, true);
+    return view === undefined ? undefined : this.#podObject(view, true, this.#podTroubles(views));
   }
 
   watchPods(signal: AbortSignal): AsyncIterable<WatchEvent> {
@@ -277,13 +279,14 @@ export class LocalView implements AgentView, Component {
       .status.containers.find((record) => record.name === container);
   }
 
-  #podObject(view: PodView, withEvents: boolean): PodObject {
+  #podObject(view: PodView, withEvents: boolean, troubles: readonly string[]): PodObject {
     const { pod, state } = view;
     const side = this.#side;
     const file = side?.source.manifestOf(pod);
     const cordon = side?.status.cordonOf(pod.metadata.uid);
     const problems = [
       ...(view.problem === undefined ? [] : [view.problem]),
+      ...troublesOf(pod, troubles),
       ...(cordon === undefined ? [] : [cordonLine(cordon)]),
       ...manifestProblemLines(side?.source.problemsOf(pod) ?? [], withEvents),
     ];
@@ -333,4 +336,17 @@ function manifestProblemLines(problems: readonly ManifestProblem[], whole: boole
   return [
     `its manifest ${first.file} has ${errors.length} error${errors.length === 1 ? "" : "s"}; the last good version goes on`,
   ];
+}
+
+/** What hangs of this pod, without its name. A pod whose name begins like it is another. */
+function troublesOf({ metadata }: PodView["pod"], troubles: readonly string[]): readonly string[] {
+  const name = `pod ${metadata.namespace}/${metadata.name}`;
+  return troubles
+    .filter((line) => line.startsWith(`${name}: `) || line.startsWith(`${name} for `))
+    .map((line) =>
+      line
+        .slice(name.length)
+        .replace(/^: /, "")
+        .replace(/^ for /, "not readable for "),
+    );
 }

@@ -91,6 +91,12 @@ it.each(CASES)(
     expect(ready).toBe("True");
     expect(text).toMatch(named);
     expect(fault.hits).toBeGreaterThan(0);
+    // The pod itself says so, and no other.
+    const told = (await node.pods()).filter(({ holdfast }) => holdfast.problems.length > 0);
+    expect(told.map(({ metadata }) => metadata.name)).toEqual([`${HUNG}-node-1`]);
+    expect(told[0]?.holdfast.problems.join()).toMatch(
+      new RegExp(`${method}.*(not answered for|failed after) \\d+`),
+    );
     // Half an hour later nothing has changed but its age.
     await node.advance(1_800_000);
     expect((await node.nodeText()).ready).toBe("True");
@@ -99,6 +105,7 @@ it.each(CASES)(
     await node.until("it recovers by itself", () => recovered(node), 120_000);
     await node.advance(60_000);
     expect((await node.nodeText()).text).not.toMatch(/answered|failed/);
+    expect((await node.pods()).flatMap(({ holdfast }) => holdfast.problems)).toEqual([]);
     const phases = new Set((await node.pods()).map(({ status }) => status.phase));
     expect([...phases]).toEqual(["Running"]);
   },
