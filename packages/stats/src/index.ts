@@ -40,6 +40,8 @@ export type {
   StatsRuntime,
   StatsSample,
   StatsVolume,
+  StorageOptions,
+  StorageSample,
   TreeUsage,
   WalkBounds,
 } from "./ports.ts";

@@ -2,7 +2,7 @@
 
 /** What statistics need from others, as narrow as it can be said, and what they offer. `src/node/` fills the machine's side. */
 import type { CriClient } from "@holdfast/cri";
-import type { Summary } from "./summary.ts";
+import type { PodStats, Summary } from "./summary.ts";
 
 /**
  * The kernel's own files: /proc and /sys/fs/cgroup. Read on the calling thread, since they lie in memory and no device is waited for: a read costs a tenth of
@@ -140,7 +140,25 @@ export interface SampleOptions {
   readonly maxAgeMs?: number;
   /** The reduced form: no file systems, network, pids, volumes. kubelet: only_cpu_and_memory. */
   readonly onlyCpuAndMemory?: boolean;
+  /** The node and its file systems without any pod: what a watch over pressure looks at again and again. */
+  readonly onlyNode?: boolean;
   /** How old figures of folders and writable layers may be. Milliseconds. Default: the provider's own, 1 min. kubelet: volumeStatsAggPeriod. */
+  readonly diskMaxAgeMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** What {@link StatsProvider.storage} says. */
+export interface StorageSample {
+  /** Of each pod that runs: `rootfs`, `logs`, `volume`, `ephemeral-storage`. */
+  readonly pods: readonly PodStats[];
+  readonly problems: readonly StatsProblem[];
+}
+
+/** How storage is asked for. */
+export interface StorageOptions {
+  /** Only these pods' UIDs. Default: all. */
+  readonly uids?: ReadonlySet<string>;
+  /** As in {@link SampleOptions}. */
   readonly diskMaxAgeMs?: number;
   readonly signal?: AbortSignal;
 }
@@ -149,4 +167,6 @@ export interface SampleOptions {
 export interface StatsProvider {
   /** What cannot be had is named in `problems`: rejects only with the signal's reason, or when all of it takes too long. Who asks at the same time shares one reading. */
   sample(options?: SampleOptions): Promise<StatsSample>;
+  /** What pods take of the disk and nothing else: no cgroup is read. Rejects as `sample` does. */
+  storage(options?: StorageOptions): Promise<StorageSample>;
 }

@@ -32,6 +32,9 @@ export interface ReadingMemory {
   readonly pressures: PressureMemory;
 }
 
+/** What of it all is read. */
+export type StatsForm = "all" | "cpu-and-memory" | "node" | "storage";
+
 /** What one reading is made with. */
 export interface ReadingContext {
   readonly clock: Clock;
@@ -50,7 +53,7 @@ export interface ReadingContext {
   /** What stays the same from one reading to the next. */
   readonly memory: ReadingMemory;
   readonly ioCounters: boolean;
-  readonly onlyCpuAndMemory: boolean;
+  readonly form: StatsForm;
   readonly maxAgeMs: number;
   readonly diskMaxAgeMs: number;
   readonly diskBudgetMs: number;
@@ -64,7 +67,7 @@ const MAX_PROBLEMS = 32;
 
 /** Reads it. Rejects only with the signal's reason: what else fails is named in `problems`. */
 export async function readSummary(context: ReadingContext): Promise<StatsSample> {
-  const { clock, signal, onlyCpuAndMemory } = context;
+  const { clock, signal, form } = context;
   const at = clock.monotonic();
   const problems: StatsProblem[] = [];
   const tell = (part: string, message: string): void => {
@@ -79,17 +82,15 @@ export async function readSummary(context: ReadingContext): Promise<StatsSample>
       return undefined;
     }
   };
-  const readingDisk = onlyCpuAndMemory ? undefined : readNodeFilesystems(diskContext(context, part));
-  const listed = (await part("pods", () => context.listPods(signal))) ?? [];
+  const withDisk = form !== "cpu-and-memory";
+  const readingDisk = withDisk ? readNodeFilesystems(diskContext(context, part)) : undefined;
+  const listed = form === "node" ? [] : ((await part("pods", () => context.listPods(signal))) ?? []);
   const pods = listed.filter(({ containers }) => containers.length > 0);
-  const info = await part("node.memory", () => readMemInfo(context.host.files));
-  const node = await part("node", () => readNode(context, info));
-  const usages = await readUsages(context, pods, part, (info?.swapTotalBytes ?? 0) > 0);
-  const fromRuntime = await readRuntime(context, pods, usages, part);
+  const usage = form === "storage" ? undefined : await readUsage(context, pods, part);
+  const fromRuntime = await readRuntime(context, pods, usage?.pods, part);
   const filesystems = await readingDisk;
-  const disks = onlyCpuAndMemory
-    ? undefined
-    : await readPodDisks(pods, {
+  const disks = withDisk
+    ? await readPodDisks(pods, {
         clock,
         trees: context.trees,
         maxAgeMs: context.diskMaxAgeMs,
@@ -97,14 +98,15 @@ export async function readSummary(context: ReadingContext): Promise<StatsSample>
         whole: filesystems?.fs,
         signal,
         onProblem: (message) => tell("pods", message),
-      });
+      })
+    : undefined;
   signal.throwIfAborted();
   return {
     at,
     summary: {
-      node: withFilesystems(node ?? emptyNode(context), filesystems),
+      node: withFilesystems(usage?.node ?? emptyNode(context), filesystems),
       pods: pods.map((pod, index) =>
-        podStats(pod, usages[index], disks?.[index], fromRuntime, filesystems, toTime(clock.now())),
+        podStats(pod, usage?.pods[index], disks?.[index], fromRuntime, filesystems, toTime(clock.now())),
       ),
     },
     layout: filesystems?.layout,
@@ -113,6 +115,18 @@ export async function readSummary(context: ReadingContext): Promise<StatsSample>
 }
 
 type Part = <T>(name: string, work: () => T | Promise<T>) => Promise<T | undefined>;
+
+/** Everything that cgroups and /proc say. */
+async function readUsage(
+  context: ReadingContext,
+  pods: readonly StatsPod[],
+  part: Part,
+): Promise<{ readonly node: NodeStats | undefined; readonly pods: readonly (PodUsage | undefined)[] }> {
+  const info = await part("node.memory", () => readMemInfo(context.host.files));
+  const node = await part("node", () => readNode(context, info));
+  if (context.form === "node") return { node, pods: [] };
+  return { node, pods: await readUsages(context, pods, part, (info?.swapTotalBytes ?? 0) > 0) };
+}
 
 function diskContext(context: ReadingContext, part: Part): Parameters<typeof readNodeFilesystems>[0] {
   const { clock, filesystems, runtime, nodeFsPath, diskMaxAgeMs, signal } = context;
@@ -124,7 +138,8 @@ function emptyNode({ nodeName, startedAt }: ReadingContext): NodeStats {
 }
 
 function readNode(context: ReadingContext, info: MemInfo | undefined): NodeStats {
-  const { host, clock, cgroups, onlyCpuAndMemory, memory } = context;
+  const { host, clock, cgroups, form, memory } = context;
+  const onlyCpuAndMemory = form === "cpu-and-memory";
   const swap = (info?.swapTotalBytes ?? 0) > 0;
   memory.bootedAt ??= readBootTime(host.files);
   const { files } = host;
@@ -144,7 +159,7 @@ function readNode(context: ReadingContext, info: MemInfo | undefined): NodeStats
     ];
   });
   const time = toTime(clock.now());
-  const network = onlyCpuAndMemory ? undefined : readNodeNetwork(files, time);
+  const network = form === "all" ? readNodeNetwork(files, time) : undefined;
   return {
     nodeName: context.nodeName,
     startTime: toTime(memory.bootedAt ?? context.startedAt),
@@ -162,18 +177,19 @@ async function readUsages(
   swap: boolean,
 ): Promise<readonly (PodUsage | undefined)[]> {
   const { clock, host, index, rates, memory } = context;
+  const onlyCpuAndMemory = context.form === "cpu-and-memory";
   const processes = { before: memory.processes, now: new Map<string, PodProcess>() };
   const reading: PodReadingContext = {
     files: host.files,
     cgroups: context.cgroups,
     now: () => clock.now(),
     rate: (subject, nanos) => rates.update(subject, nanos, clock.monotonic()),
-    onlyCpuAndMemory: context.onlyCpuAndMemory,
+    onlyCpuAndMemory,
     ioCounters: context.ioCounters,
     swap,
     pressures: memory.pressures,
     processes,
-    hostNetwork: context.onlyCpuAndMemory ? undefined : host.files.link("/proc/1/ns/net"),
+    hostNetwork: onlyCpuAndMemory ? undefined : host.files.link("/proc/1/ns/net"),
   };
   const found =
     (await part("pods", () =>
@@ -195,7 +211,7 @@ async function readUsages(
     }
   }
   rates.prune(clock.monotonic());
-  if (!context.onlyCpuAndMemory) {
+  if (!onlyCpuAndMemory) {
     memory.processes = processes.now;
     memory.pressures.nextRound();
   }
@@ -204,16 +220,18 @@ async function readUsages(
 
 /** The runtime is asked for writable layers, and for containers without a cgroup here; for the latter no old answer will do. */
 async function readRuntime(
-  context: ReadingContext,
+  { runtime, form, signal, maxAgeMs, diskMaxAgeMs }: ReadingContext,
   pods: readonly StatsPod[],
-  usages: readonly (PodUsage | undefined)[],
+  usages: readonly (PodUsage | undefined)[] | undefined,
   part: Part,
 ): Promise<ReadonlyMap<string, RuntimeContainerFigures>> {
-  const { runtime, onlyCpuAndMemory, signal, maxAgeMs, diskMaxAgeMs } = context;
   const isMissing = pods.some((pod, index) =>
-    pod.containers.some(({ id }) => usages[index]?.containers.get(id)?.memory === undefined),
+    pod.containers.some(
+      ({ id }) => usages !== undefined && usages[index]?.containers.get(id)?.memory === undefined,
+    ),
   );
-  if (runtime === undefined || pods.length === 0 || (onlyCpuAndMemory && !isMissing)) return new Map();
+  if (runtime === undefined || pods.length === 0 || (form === "cpu-and-memory" && !isMissing))
+    return new Map();
   const age = isMissing ? maxAgeMs : diskMaxAgeMs;
   return (await part("pods", () => runtime.containers(age, signal))) ?? new Map();
 }
@@ -243,7 +261,7 @@ function podStats(
     return {
       name: container.name,
       startTime: toTime(container.createdAt),
-      ...(usage?.containers.get(container.id) ?? runtime?.usage),
+      ...(usage === undefined ? undefined : (usage.containers.get(container.id) ?? runtime?.usage)),
       ...(layer !== undefined && { rootfs: partFsStats(layer, layersOn, toTime(layer.measuredAt)) }),
       ...(logs !== undefined && { logs }),
     };

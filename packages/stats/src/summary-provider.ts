@@ -24,10 +24,12 @@ import type {
   StatsProvider,
   StatsRuntime,
   StatsSample,
+  StorageOptions,
+  StorageSample,
 } from "./ports.ts";
 import { PressureMemory } from "./pressure-memory.ts";
 import { readSummary } from "./read-summary.ts";
-import type { ReadingMemory } from "./read-summary.ts";
+import type { ReadingMemory, StatsForm } from "./read-summary.ts";
 import { UsageRates } from "./usage-rate.ts";
 
 /** How a {@link SummaryProvider} is made. */
@@ -87,7 +89,7 @@ export class SummaryProvider implements StatsProvider, Component {
     processes: new Map(),
     pressures: new PressureMemory(),
   };
-  readonly #newest = new Map<boolean, Reading>();
+  readonly #newest = new Map<StatsForm, Reading>();
   #cgroups: { readonly reader: CgroupReader; readonly index: CgroupIndex } | undefined;
 
   constructor(options: SummaryProviderOptions) {
@@ -131,22 +133,35 @@ export class SummaryProvider implements StatsProvider, Component {
   }
 
   async sample(options: SampleOptions = {}): Promise<StatsSample> {
-    const { signal, onlyCpuAndMemory = false } = options;
+    const { signal } = options;
+    const form =
+      options.onlyCpuAndMemory === true ? "cpu-and-memory" : options.onlyNode === true ? "node" : "all";
     const maxAgeMs = options.maxAgeMs ?? this.#options.maxAgeMs ?? DEFAULT_MAX_AGE_MS;
     signal?.throwIfAborted();
     this.#life.signal.throwIfAborted();
-    const newest = this.#newest.get(onlyCpuAndMemory);
+    const newest = this.#newest.get(form);
     const now = this.#options.clock.monotonic();
     const reading =
       newest !== undefined && now - newest.at <= maxAgeMs
         ? newest
-        : this.#begin(onlyCpuAndMemory, maxAgeMs, options.diskMaxAgeMs, newest);
+        : this.#begin(form, maxAgeMs, options.diskMaxAgeMs, newest);
     return await orAborted(reading.sample, signal);
+  }
+
+  async storage({ uids, diskMaxAgeMs, signal }: StorageOptions = {}): Promise<StorageSample> {
+    signal?.throwIfAborted();
+    this.#life.signal.throwIfAborted();
+    const { pods } = this.#options;
+    const wanted: ListStatsPods = async (life) =>
+      (await pods(life)).filter(({ uid }) => uids === undefined || uids.has(uid));
+    const maxAgeMs = this.#options.maxAgeMs ?? DEFAULT_MAX_AGE_MS;
+    const sample = await orAborted(this.#read("storage", maxAgeMs, diskMaxAgeMs, wanted), signal);
+    return { pods: sample.summary.pods, problems: sample.problems };
   }
 
   /** Begins a reading, after one that is under way: two at once would read the same files twice. */
   #begin(
-    onlyCpuAndMemory: boolean,
+    form: StatsForm,
     maxAgeMs: number,
     diskMaxAgeMs: number | undefined,
     before: Reading | undefined,
@@ -154,22 +169,23 @@ export class SummaryProvider implements StatsProvider, Component {
     const at = this.#options.clock.monotonic();
     const sample = (async (): Promise<StatsSample> => {
       await before?.sample.catch(() => undefined);
-      return await this.#read(onlyCpuAndMemory, maxAgeMs, diskMaxAgeMs);
+      return await this.#read(form, maxAgeMs, diskMaxAgeMs);
     })();
     const reading = { at, sample };
-    this.#newest.set(onlyCpuAndMemory, reading);
+    this.#newest.set(form, reading);
     sample.catch(() => {
-      if (this.#newest.get(onlyCpuAndMemory) === reading) this.#newest.delete(onlyCpuAndMemory);
+      if (this.#newest.get(form) === reading) this.#newest.delete(form);
     });
     return reading;
   }
 
   async #read(
-    onlyCpuAndMemory: boolean,
+    form: StatsForm,
     maxAgeMs: number,
     diskMaxAgeMs: number | undefined,
+    pods: ListStatsPods = this.#options.pods,
   ): Promise<StatsSample> {
-    const { clock, host, pods, deadlineMs = DEFAULT_DEADLINE_MS } = this.#options;
+    const { clock, host, deadlineMs = DEFAULT_DEADLINE_MS } = this.#options;
     this.#cgroups ??= this.#openCgroups();
     using life = linkSignal(this.#life.signal);
     const timer = clock.timer(deadlineMs, () =>
@@ -192,7 +208,7 @@ export class SummaryProvider implements StatsProvider, Component {
         startedAt: this.#startedAt,
         memory: this.#memory,
         ioCounters: this.#options.ioCounters ?? false,
-        onlyCpuAndMemory,
+        form,
         maxAgeMs,
         diskMaxAgeMs: diskMaxAgeMs ?? this.#options.diskMaxAgeMs ?? DEFAULT_DISK_MAX_AGE_MS,
         diskBudgetMs: this.#options.diskBudgetMs ?? DEFAULT_DISK_BUDGET_MS,

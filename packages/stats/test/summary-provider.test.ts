@@ -242,6 +242,41 @@ describe.each([
   });
 });
 
+test("the node alone asks for no pod, no folder, no interface", async () => {
+  const { provider, host, runtime } = environment();
+  const { summary, layout, problems } = await provider.sample({ onlyNode: true });
+  expect(problems).toEqual([]);
+  expect(summary.pods).toEqual([]);
+  expect(summary.node.memory?.availableBytes).toBe(10 * MIB);
+  expect(summary.node.runtime?.imageFs?.usedBytes).toBe(500_000);
+  expect(summary.node.rlimit?.curproc).toBe(313);
+  expect(summary.node).not.toHaveProperty("network");
+  expect(layout?.dedicatedImageFs).toBe(false);
+  expect([host.treeCalls, runtime.calls]).toEqual([0, ["imageFsInfo"]]);
+});
+
+test("storage of chosen pods reads no cgroup, and folders only when they are a minute old", async () => {
+  const one = environment();
+  one.pods = [fixturePod(), fixturePod({ uid: "other", name: "other" })];
+  const { pods, problems } = await one.provider.storage({ uids: new Set([UID]) });
+  expect(problems).toEqual([]);
+  expect(pods).toHaveLength(1);
+  expect(pods[0]).toMatchObject({
+    podRef: { uid: UID },
+    containers: [{ rootfs: { usedBytes: 8192 }, logs: { usedBytes: 1000 } }, { rootfs: { usedBytes: 4096 } }],
+    volume: [{ name: "scratch", usedBytes: 3000 }, { name: "secret" }],
+    "ephemeral-storage": { usedBytes: 16_288 },
+  });
+  expect(pods[0]).not.toHaveProperty("memory");
+  const cgroups = one.host.files.reads;
+  await one.clock.advance(10_000);
+  await one.provider.storage();
+  expect(one.host.treeCalls).toBe(3);
+  expect(one.runtime.calls).toEqual(["imageFsInfo", "listContainerStats"]);
+  // Only the look at which hierarchies there are.
+  expect(one.host.files.reads).toBe(cgroups);
+});
+
 test("counters of I/O are there when asked for", async () => {
   const { provider } = environment({ ioCounters: true });
   const { summary } = await provider.sample();

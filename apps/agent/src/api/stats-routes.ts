@@ -8,7 +8,7 @@ import type { ApiAnswer, ApiRequest } from "./server.ts";
 
 /** What these routes need of the agent. */
 export interface StatsView {
-  readonly provider: StatsProvider;
+  readonly provider: Pick<StatsProvider, "sample">;
   readonly clock: Clock;
 }
 
