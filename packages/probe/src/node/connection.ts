@@ -26,7 +26,7 @@ export interface ConnectionUser {
 
 /** A connection under way or open. */
 export interface Connection {
-  write(text: string): void;
+  write(data: string | Buffer): void;
   /** Gives it up: the user hears no more. */
   close(): void;
 }
@@ -89,8 +89,8 @@ class PlainConnection implements Connection {
     }
   }
 
-  write(text: string): void {
-    this.#socket.write(text);
+  write(data: string | Buffer): void {
+    this.#socket.write(data);
   }
 
   close(): void {
@@ -135,8 +135,8 @@ export class TlsConnection implements Connection {
     });
   }
 
-  write(text: string): void {
-    this.#tls.write(text);
+  write(data: string | Buffer): void {
+    this.#tls.write(data);
   }
 
   close(): void {
