@@ -318,6 +318,26 @@ describe("the ledger of a runtime", () => {
     expect(Object.keys(kinds(view))).toEqual(["logs", "emptydirs", "agent", "others", "reserved"]);
   });
 
+  test("in one line for image GC's message", async () => {
+    const { ledger, disk } = await world();
+    expect(await ledger.heldBy()).toMatch(
+      /others on this file system \d+\.\d MiB, reserved for root 50\.0 MiB$/,
+    );
+    for (const path of ["/state", "/var/log/pods"]) disk.broken.add(path);
+    expect(await ledger.heldBy("logs")).toMatch(/^logs|others/);
+    const { clock } = await world();
+    const dead = new DiskLedger({
+      runtime: new FakeRuntime({ clock }),
+      host: { ...disk, filesystem: () => new Promise(() => {}), tree: disk.tree, folders: disk.folders },
+      clock,
+      stateDir: "/state",
+      podsDir: "/state/pods",
+    });
+    const asked = dead.heldBy();
+    await clock.advance(10_000);
+    expect(await asked).toBeUndefined();
+  });
+
   test("that nobody answers is given up after 30 s, and asked anew then", async () => {
     const { disk, clock } = await world();
     let hangs = true;

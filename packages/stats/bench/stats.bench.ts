@@ -22,6 +22,7 @@ interface Row {
   readonly cpuMs: number;
   readonly cpuMsPer100: number;
   readonly reducedCpuMs: number;
+  readonly nodeOnlyCpuMs: number;
   readonly foldersCpuMs: number;
   readonly longestBlockMs: number;
   readonly files: number;
@@ -194,6 +195,12 @@ async function measure(count: number): Promise<Row> {
       await provider.sample({ maxAgeMs: 0, onlyCpuAndMemory: true });
       reduced.push(cpuMs(usage));
     }
+    const nodeOnly: number[] = [];
+    for (let round = 0; round < ROUNDS; round++) {
+      const usage = process.cpuUsage();
+      await provider.sample({ maxAgeMs: 0, onlyNode: true });
+      nodeOnly.push(cpuMs(usage));
+    }
     const usage = process.cpuUsage();
     await provider.sample({ maxAgeMs: 0, diskMaxAgeMs: 0 });
     const withFolders = cpuMs(usage);
@@ -206,6 +213,7 @@ async function measure(count: number): Promise<Row> {
       cpuMs: median(own),
       cpuMsPer100: (median(own) / count) * 100,
       reducedCpuMs: median(reduced),
+      nodeOnlyCpuMs: median(nodeOnly),
       foldersCpuMs: Math.max(withFolders - median(own), 0),
       longestBlockMs: median(blocks),
       files: reads,

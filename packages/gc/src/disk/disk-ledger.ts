@@ -15,6 +15,7 @@ import { ContainerState } from "@holdfast/cri";
 import type { Container, CriClient } from "@holdfast/cri";
 import { computeImageUsers } from "../image/image-users.ts";
 import { computeDiskLedger } from "./compute-disk-ledger.ts";
+import { diskHeldBy } from "./disk-ledger-text.ts";
 import type { DiskFacts, DiskFilesystem, DiskItem, DiskLedgerView } from "./disk-facts.ts";
 
 /** The runtime calls of the ledger. */
@@ -60,6 +61,7 @@ const FOLDER_AGE_MS = 60_000;
 const WALKS_MS = 5000;
 const CALL_MS = 5000;
 const ALL_MS = 30_000;
+const HELD_BY_MS = 10_000;
 /** Folders of pods that are looked at; more than these no node has. */
 const MAX_FOLDERS = 4096;
 /** Beside a snapshotter, in containerd's root: what was downloaded. */
@@ -90,6 +92,20 @@ export class DiskLedger {
       if (this.#newest === newest) this.#newest = undefined;
     });
     return view;
+  }
+
+  /**
+   * Who holds the file system of `role`, in one line for a message: what image GC adds when it cannot free what it wants. Never rejects; undefined when nothing is
+   * known within 10 s.
+   */
+  async heldBy(role: "images" | "node" | "writable layers" | "logs" = "images"): Promise<string | undefined> {
+    try {
+      const view = await withDeadline(this.#options.clock, HELD_BY_MS, "the disk ledger", this.read());
+      const entry = view.filesystems.find(({ roles }) => roles.includes(role));
+      return entry === undefined ? undefined : diskHeldBy(entry);
+    } catch {
+      return undefined; // the message goes without it
+    }
   }
 }
 
