@@ -11,6 +11,7 @@ import { PodSandboxState } from "@holdfast/cri";
 import type { Clock } from "@holdfast/core/clock";
 import { errorText, HoldfastError } from "@holdfast/core/errors";
 import type { Limiter } from "@holdfast/core/limiter";
+import { INSTANCE_LABEL, POD_UID_LABEL } from "@holdfast/core/names";
 import type { Pod } from "@holdfast/core/pod-types";
 import type { PodRuntime } from "../ports.ts";
 import { ownerSelector } from "./container-labels.ts";
@@ -116,7 +117,8 @@ async function runOrAdopt(
       await refuseInhabited(deps, left.id);
       return { sandboxId: left.id, adopted: true };
     }
-    if (left === undefined || !isNameTaken(error)) throw error;
+    if (left === undefined) throw isNameTaken(error) ? await nameHeldByOthers(deps, request, error) : error;
+    if (!isNameTaken(error)) throw error;
     // What holds the name is ours and dead: it goes, and the name is free again.
     const podSandboxId = left.id;
     await deps.runtime.stopPodSandbox({ podSandboxId }, { signal });
@@ -136,6 +138,30 @@ async function refuseInhabited({ runtime }: CreateSandboxDeps, podSandboxId: str
     "POD_STATUS_OUT_OF_DATE",
     "retryable",
     `sandbox ${podSandboxId} of this attempt runs already and has ${containers.length} containers`,
+  );
+}
+
+/** What is not ours is never touched: whoever reads this must know whose it is, and what to do. */
+async function nameHeldByOthers(
+  { runtime, owner }: CreateSandboxDeps,
+  { pod: { metadata } }: CreateSandboxRequest,
+  cause: unknown,
+): Promise<unknown> {
+  const { items } = await runtime
+    .listPodSandbox(
+      { filter: { labelSelector: { [POD_UID_LABEL]: metadata.uid } } },
+      { deadlineMs: LOOKUP_DEADLINE_MS },
+    )
+    .catch(() => ({ items: [] }));
+  const holder = items.find(({ labels }) => labels[INSTANCE_LABEL] !== owner.instanceId);
+  if (holder === undefined) return cause;
+  const instance = holder.labels[INSTANCE_LABEL];
+  return new HoldfastError(
+    "POD_HELD_BY_OTHERS",
+    "retryable",
+    `sandbox ${holder.id} of this pod belongs to ${instance === undefined ? "another agent" : `Holdfast instance ${instance}`}, not to this one (${owner.instanceId}): ` +
+      `stop that agent's pod, or remove what it left: crictl rmp --force ${holder.id.slice(0, 13)}`,
+    { cause },
   );
 }
 

@@ -123,7 +123,12 @@ export class ScriptedRuntime implements PodRuntime {
     this.#call("listPodSandbox", request, options, () => ({
       items: this.sandboxes
         .filter((one) => matches(one.config.labels, request.filter?.labelSelector))
-        .map((one) => ({ id: one.id, metadata: one.config.metadata, state: one.ready ? 0 : 1 })),
+        .map((one) => ({
+          id: one.id,
+          metadata: one.config.metadata,
+          state: one.ready ? 0 : 1,
+          labels: one.config.labels ?? {},
+        })),
     }));
   createContainer: PodRuntime["createContainer"] = (request, options) =>
     this.#call("createContainer", request, options, () => {

@@ -312,7 +312,7 @@ describe("a create that may have happened", () => {
     expect(harness.runtime.containers).not.toContain(left);
   });
 
-  it("a stranger's sandbox is never adopted", async () => {
+  it("a stranger's sandbox is never adopted, and the failure says whose it is and what to do", async () => {
     const harness = new Harness();
     const other = new Harness({ instanceId: "instance-2" });
     await other.sync(single);
@@ -321,9 +321,10 @@ describe("a create that may have happened", () => {
       throw criError("CRI_NAME_RESERVED", "RunPodSandbox");
     };
     const empty = { ...harness.status(single), sandboxes: [] };
-    expect((await harness.sync(single, { status: empty })).error).toMatchObject({
-      reason: "CreatePodSandboxError",
-    });
-    expect(harness.calls()).toEqual(["runPodSandbox", "listPodSandbox"]);
+    const { error } = await harness.sync(single, { status: empty });
+    expect(error).toMatchObject({ reason: "CreatePodSandboxError" });
+    expect(error?.message).toContain("belongs to Holdfast instance instance-2, not to this one (instance-1)");
+    expect(error?.message).toContain("crictl rmp --force");
+    expect(harness.calls()).toEqual(["runPodSandbox", "listPodSandbox", "listPodSandbox"]);
   });
 });
