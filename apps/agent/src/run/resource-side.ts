@@ -105,8 +105,10 @@ export function makeResourceSide(options: ResourceSideOptions): ResourceSide {
     evictionHard: new Map([["memory", EVICTION_BYTES]]),
     reservedSystemCpus: config.resources.reservedSystemCPUs.size,
   });
+  const found = readTopology(options);
   const capacity = new Map([
-    ["cpu", machine.cpus * 1000],
+    // A process may see fewer CPUs than there are, when its own cpuset is smaller.
+    ["cpu", (found?.cpus.length ?? machine.cpus) * 1000],
     ["memory", machine.memoryBytes],
     ["pods", config.maxPods],
     // Not measured here: what fills the disk is dealt with when it is full.
@@ -116,7 +118,7 @@ export function makeResourceSide(options: ResourceSideOptions): ResourceSide {
     ),
   ]);
   const allocatable = nodeAllocatable(capacity, reserved);
-  const { cpu, memory, topology } = makeManagers(options, reserved);
+  const { cpu, memory, topology } = makeManagers(options, found, reserved);
   const admission: NodeAdmission = new NodeAdmission({
     clock,
     metrics,
@@ -157,15 +159,25 @@ interface Managers {
   readonly topology: TopologyManager | undefined;
 }
 
-/** Only what is configured: the machine's topology is not read for nothing. */
-function makeManagers(options: ResourceSideOptions, reserved: ResourceAmounts): Managers {
+/** Undefined where no policy asks for it: it is not read for nothing. */
+function readTopology({ config, system }: ResourceSideOptions): MachineTopology | undefined {
+  const { cpuManagerPolicy, memoryManagerPolicy, topologyManagerPolicy } = config.resources;
+  const unused =
+    cpuManagerPolicy === "none" && memoryManagerPolicy === "None" && topologyManagerPolicy === "none";
+  return unused ? undefined : readMachineTopology(system ?? NOTHING_TOLD);
+}
+
+/** Only what is configured. */
+function makeManagers(
+  options: ResourceSideOptions,
+  machine: MachineTopology | undefined,
+  reserved: ResourceAmounts,
+): Managers {
   const { config, clock, logger, metrics, checkpoint, runtime, devices } = options;
   const { resources } = config;
   const staticCpu = resources.cpuManagerPolicy === "static";
   const staticMemory = resources.memoryManagerPolicy === "Static";
   const aligned = resources.topologyManagerPolicy !== "none";
-  const machine: MachineTopology | undefined =
-    staticCpu || staticMemory || aligned ? readMachineTopology(options.system ?? NOTHING_TOLD) : undefined;
   const pods = resourcePods(options);
   const numaNodes = machine?.numaNodes ?? [];
   const cpu = staticCpu
