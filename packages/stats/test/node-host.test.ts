@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { execFileSync } from "node:child_process";
-import { linkSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { NodeKernelFiles, nodeMeasureTree, nodeStatfs } from "@holdfast/stats/node";
@@ -89,4 +89,12 @@ test("a list that the kernel hands out a page at a time comes whole", () => {
   const after = cat();
   expect(read.size).toBeGreaterThan(0);
   expect([...before].filter((name) => after.has(name) && !read.has(name))).toEqual([]);
+});
+
+test("a list that is longer than the first buffer is not cut where a page of it just fits", () => {
+  const last = (text: string): string => text.trimEnd().split("\n").at(-1) ?? "";
+  const text = new NodeKernelFiles().read("/proc/self/maps") ?? "";
+  expect(text.length).toBeGreaterThan(16 * 1024);
+  // Mappings come and go meanwhile, but the last one is the stack's or the kernel's.
+  expect(last(text)).toBe(last(readFileSync("/proc/self/maps", "utf8")));
 });

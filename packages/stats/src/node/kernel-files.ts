@@ -40,8 +40,10 @@ export class NodeKernelFiles implements KernelFiles {
       for (;;) {
         const got = readSync(fd, this.#buffer, length, this.#buffer.length - length, null);
         length += got;
-        if (got < SHORT_BYTES) return this.#buffer.toString("latin1", 0, length);
-        if (length < this.#buffer.length) continue;
+        if (length < this.#buffer.length) {
+          if (got < SHORT_BYTES) return this.#buffer.toString("latin1", 0, length);
+          continue;
+        }
         if (length >= MAX_BYTES)
           throw new HoldfastError("STATS_READ", "permanent", `${path} is larger than ${MAX_BYTES} bytes`);
         this.#buffer = Buffer.concat([this.#buffer, Buffer.allocUnsafeSlow(this.#buffer.length)]);
