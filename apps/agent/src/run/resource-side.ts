@@ -1,26 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * Lets pods in: whether they fit, and what is theirs alone (CPUs, memory, devices). kubelet: the allocation manager, and the container manager's part.
+ * Fills the ports of admission and of what containers have for themselves: CPUs, memory, devices. kubelet: the container manager's part.
  *
- * Owns: which pods have been let in and have not ended, and the order in which pods are asked about: one at a time. Reads: the pods' workers, the pod cache.
- * Invariants: what runs already is never refused; a pod that was refused holds nothing; with all policies `none` no topology is read, nothing is timed
- * and no container is ever updated. Lost on a crash: nothing; every pod is asked about again, and assignments come back from the state folder.
+ * Owns nothing. Reads: the pods' workers, the pod cache. Invariants: a pod that was refused holds nothing; with all policies `none` no topology is read,
+ * nothing is timed and no container is ever updated. Lost on a crash: nothing; assignments come back from the state folder.
  */
-import type { Bus, EnvelopeOf, Subscription } from "@holdfast/bus";
+import type { Bus } from "@holdfast/bus";
 import type { Clock } from "@holdfast/core/clock";
-import { linkSignal } from "@holdfast/core/lifecycle";
-import type { Component, Health } from "@holdfast/core/lifecycle";
+import type { Component } from "@holdfast/core/lifecycle";
 import type { Logger } from "@holdfast/core/log";
 import type { Metrics } from "@holdfast/core/metrics";
-import type { Pod } from "@holdfast/core/pod-types";
 import { newestByName } from "@holdfast/core/runtime-status";
 import type { ContainerRecord, RuntimePodStatus } from "@holdfast/core/runtime-status";
 import type { CriClient } from "@holdfast/cri";
 import type { DedicatedResources as PodResources } from "@holdfast/device";
 import type { MachineFacts } from "@holdfast/node";
-import { ContainerStarted } from "@holdfast/pleg";
-import type { PodAdmission, PodManager, WaitingReason } from "@holdfast/pod";
+import type { PodAdmission, PodManager } from "@holdfast/pod";
 import {
   CpuManager,
   CpuTopology,
@@ -47,6 +43,8 @@ import type {
   SystemTree,
 } from "@holdfast/resource";
 import type { AgentConfig } from "../config/agent-config.ts";
+import { CpuStartRelay } from "./cpu-start-relay.ts";
+import { TurnstileAdmission } from "./turnstile-admission.ts";
 
 /** Devices, as they take part in admission. */
 export interface DeviceShare {
@@ -141,8 +139,16 @@ export function makeResourceSide(options: ResourceSideOptions): ResourceSide {
       }),
   });
   return {
-    components: cpu === undefined ? [] : [cpu, new StartRelay(options.bus, cpu)],
-    admission: new TurnstileAdmission(options, admission),
+    components: cpu === undefined ? [] : [cpu, new CpuStartRelay(options.bus, cpu)],
+    admission: new TurnstileAdmission(
+      {
+        devices: devices.admission,
+        devicesFirst: devices.provider === undefined || !isAligned(config),
+        pods: options.pods,
+        statusOf: options.statusOf,
+      },
+      admission,
+    ),
     dedicated: cpu === undefined && memory === undefined ? undefined : dedicatedOf(cpu, memory),
     nodeAllocatable: {
       cpu: (allocatable.get("cpu") ?? 0) / 1000,
@@ -167,6 +173,11 @@ function readTopology({ config, system }: ResourceSideOptions): MachineTopology 
   return unused ? undefined : readMachineTopology(system ?? NOTHING_TOLD);
 }
 
+/** Somebody wants devices, CPUs and memory in one place. */
+function isAligned({ resources }: AgentConfig): boolean {
+  return resources.topologyManagerPolicy !== "none";
+}
+
 /** Only what is configured. */
 function makeManagers(
   options: ResourceSideOptions,
@@ -177,7 +188,6 @@ function makeManagers(
   const { resources } = config;
   const staticCpu = resources.cpuManagerPolicy === "static";
   const staticMemory = resources.memoryManagerPolicy === "Static";
-  const aligned = resources.topologyManagerPolicy !== "none";
   const pods = resourcePods(options);
   const numaNodes = machine?.numaNodes ?? [];
   const cpu = staticCpu
@@ -212,7 +222,7 @@ function makeManagers(
       })
     : undefined;
   // Without a policy devices need no place beside CPUs, and are given before the turn: a plugin that hangs holds up its own pods only.
-  const providers = [aligned ? devices.provider : undefined, cpu, memory].filter(
+  const providers = [isAligned(config) ? devices.provider : undefined, cpu, memory].filter(
     (provider) => provider !== undefined,
   );
   const topology =
@@ -275,117 +285,4 @@ export function podResourcesOf(side: () => Pick<ResourceSide, "cpu" | "memory">)
     allocatableCpus: () => side().cpu?.allocatableCpus().ids ?? [],
     allocatableMemory: () => told(side().memory?.allocatable()),
   };
-}
-
-/** One pod at a time goes through, and is counted until it has ended. */
-class TurnstileAdmission implements PodAdmission {
-  readonly #options: ResourceSideOptions;
-  readonly #node: NodeAdmission;
-  /** Pods that were let in and have not ended, by UID. */
-  readonly #inside = new Map<string, Pod>();
-  #turn: Promise<unknown> = Promise.resolve();
-
-  constructor(options: ResourceSideOptions, node: NodeAdmission) {
-    this.#options = options;
-    this.#node = node;
-  }
-
-  async admit(pod: Pod, signal: AbortSignal): Promise<WaitingReason | undefined> {
-    const { config, devices } = this.#options;
-    const beforeTurn = devices.provider === undefined || config.resources.topologyManagerPolicy === "none";
-    if (beforeTurn && !this.#runs(pod.metadata.uid)) {
-      const lacks = await devices.admission.admit(pod, signal);
-      if (lacks !== undefined) return lacks;
-    }
-    const turn = this.#turn.then(() => this.#admit(pod, signal));
-    this.#turn = turn.catch(() => {});
-    using link = linkSignal(signal);
-    const given = new Promise<never>((_resolve, reject) => {
-      link.signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
-    });
-    // Whoever waits behind a pod that takes its time can be told to stop.
-    return await Promise.race([turn, given]);
-  }
-
-  /** What it held may be what others wait for. */
-  release(podUid: string): void {
-    this.#options.devices.admission.release(podUid);
-    this.#node.release(podUid);
-    if (this.#inside.delete(podUid)) this.#options.pods().readinessChanged();
-  }
-
-  async #admit(pod: Pod, signal: AbortSignal): Promise<WaitingReason | undefined> {
-    signal.throwIfAborted();
-    const { uid } = pod.metadata;
-    if (this.#runs(uid)) {
-      await this.#node.adopt(pod);
-      this.#inside.set(uid, pod);
-      return undefined;
-    }
-    const answer = await this.#node.admit(pod, this.#others(uid));
-    if (!answer.admit) return { reason: answer.reason, message: answer.message };
-    if (signal.aborted) {
-      this.#node.release(uid);
-      throw signal.reason as Error;
-    }
-    this.#inside.set(uid, pod);
-    return undefined;
-  }
-
-  /** Pods inside, and those that run and have not come by yet since the agent's start. */
-  #others(uid: string): readonly Pod[] {
-    return this.#options
-      .pods()
-      .pods()
-      .filter(({ pod: { metadata }, state }) => {
-        if (metadata.uid === uid || state === "terminated") return false;
-        return this.#inside.has(metadata.uid) || this.#runs(metadata.uid);
-      })
-      .map(({ pod }) => pod);
-  }
-
-  #runs(uid: string): boolean {
-    return this.#options.statusOf(uid).sandboxes.some(({ state }) => state === "ready");
-  }
-}
-
-/** A container that started may have been created with a pool that has changed since. */
-class StartRelay implements Component {
-  readonly name = "cpu-start-relay";
-  readonly #bus: Bus;
-  readonly #cpu: CpuManager;
-  #subscription: Subscription<EnvelopeOf<typeof ContainerStarted>> | undefined;
-  #reading: Promise<void> = Promise.resolve();
-
-  constructor(bus: Bus, cpu: CpuManager) {
-    this.#bus = bus;
-    this.#cpu = cpu;
-  }
-
-  start(): Promise<void> {
-    this.#subscription = this.#bus.subscribe([ContainerStarted], {
-      name: this.name,
-      capacity: 16,
-      overflow: "drop-oldest",
-    });
-    this.#reading = this.#read(this.#subscription[Symbol.asyncIterator]());
-    return Promise.resolve();
-  }
-
-  async stop(): Promise<void> {
-    this.#subscription?.[Symbol.dispose]();
-    await this.#reading;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.stop();
-  }
-
-  health(): Health {
-    return { failures: [] };
-  }
-
-  async #read(started: AsyncIterator<unknown>): Promise<void> {
-    while ((await started.next()).done !== true) this.#cpu.requestReconcile();
-  }
 }
