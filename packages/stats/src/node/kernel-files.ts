@@ -22,9 +22,11 @@ const MISSING: ReadonlySet<unknown> = new Set([
 /** The kernel's files of this machine, below `root`: where a container has the host's root mounted. */
 export class NodeKernelFiles implements KernelFiles {
   readonly #root: string;
-  #buffer = Buffer.allocUnsafeSlow(FIRST_BYTES);
+  #buffer: Buffer;
 
-  constructor(root = "/") {
+  /** `bufferBytes` is what one read takes at most; the buffer grows with the files. */
+  constructor(root = "/", bufferBytes: number = FIRST_BYTES) {
+    this.#buffer = Buffer.allocUnsafeSlow(bufferBytes);
     this.#root = root.replace(/\/+$/, "");
   }
 
