@@ -22,6 +22,7 @@ import type { PodManager } from "@holdfast/pod";
 import { createRouter } from "../api/routes.ts";
 import { SOCKET_NAME } from "../api/types.ts";
 import type { AgentConfig } from "../config/agent-config.ts";
+import { loadDeviceSide } from "./device-side.ts";
 import { LocalView } from "./local-view.ts";
 import { makeJournal, nodeJournalHost } from "./make-journal.ts";
 import { realMachine } from "./machine.ts";
@@ -234,6 +235,7 @@ export class Agent {
       state,
       driver,
       boot,
+      makeDeviceSide: await loadDeviceSide(config),
       machine: this.#machine.facts(),
       ports: this.#machine.ports({ config, clock: this.#options.clock, podsDir: state.podsDir }),
     });

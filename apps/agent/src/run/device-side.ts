@@ -4,29 +4,16 @@
  * Device plugins: their sockets, what pods are given of them, and podresources. Nothing of it exists while `devicePluginsDir` is not set: then a pod that
  * asks for an extended resource waits, and says why.
  */
-import { dirname, join } from "node:path";
 import type { Bus } from "@holdfast/bus";
 import type { Clock } from "@holdfast/core/clock";
 import type { Component } from "@holdfast/core/lifecycle";
 import type { Logger } from "@holdfast/core/log";
 import type { Metrics } from "@holdfast/core/metrics";
 import { allContainers } from "@holdfast/core/pod";
-import type { ContainerStatus, Pod, PodStatus } from "@holdfast/core/pod-types";
+import type { Pod, PodStatus } from "@holdfast/core/pod-types";
 import { isExtendedResourceName } from "@holdfast/core/resource-name";
-import { newestByName } from "@holdfast/core/runtime-status";
 import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
-import { DeviceManager } from "@holdfast/device";
-import type { DedicatedResources, NodeResource, ResourceView } from "@holdfast/device";
-import {
-  DEVICE_CHECKPOINT_NAME,
-  fileDeviceCheckpoint,
-  nodePluginDialer,
-  PluginWatcher,
-  PodResourcesServer,
-  readBootId,
-  readNumaNodes,
-  RegistrationServer,
-} from "@holdfast/device/node";
+import type { DedicatedResources, DeviceManager, NodeResource, ResourceView } from "@holdfast/device";
 import type { ContainerDeviceSource, PodAdmission, PodView } from "@holdfast/pod";
 import type { AgentConfig } from "../config/agent-config.ts";
 
@@ -74,8 +61,13 @@ export interface DeviceSide {
 }
 
 /** Makes it; starts nothing. */
-export function makeDeviceSide(options: DeviceSideOptions): DeviceSide {
-  return options.config.devicePluginsDir === "" ? NO_PLUGINS : withPlugins(options);
+export type MakeDeviceSide = (options: DeviceSideOptions) => DeviceSide;
+
+/** What plugins need is loaded only where they are taken: it is most of a megabyte. */
+export async function loadDeviceSide(config: Pick<AgentConfig, "devicePluginsDir">): Promise<MakeDeviceSide> {
+  if (config.devicePluginsDir === "") return () => NO_PLUGINS;
+  const { makeDevicePlugins } = await import("./device-plugins.ts");
+  return makeDevicePlugins;
 }
 
 /** Extended resources are refused by name. */
@@ -101,75 +93,6 @@ const NO_PLUGINS: DeviceSide = {
   list: () => undefined,
 };
 
-function withPlugins(options: DeviceSideOptions): DeviceSide {
-  const { config, clock, bus, metrics, logger, pods, isSettled, statusOf } = options;
-  const folder = config.devicePluginsDir;
-  const registry = join(dirname(folder), "plugins_registry");
-  const log = (component: string): Logger => logger.child({ component });
-  const active = (): readonly Pod[] =>
-    pods()
-      .filter(({ state }) => state !== "terminated")
-      .map(({ pod }) => pod);
-  const manager = new DeviceManager({
-    clock,
-    dialer: nodePluginDialer(folder, [registry]),
-    checkpoint: fileDeviceCheckpoint(join(folder, DEVICE_CHECKPOINT_NAME)),
-    bootId: readBootId(config.bootIdFile),
-    machineNodes: readNumaNodes(),
-    pods: {
-      activePods: () => (isSettled() ? new Set(active().map(({ metadata }) => metadata.uid)) : undefined),
-      isRunning: (uid, container) => newestByName(statusOf(uid)).get(container)?.state === "running",
-    },
-    publish: bus,
-    logger: log("device"),
-    metrics,
-    cdiProblem: () => cdiProblemOf(options.runtimeState.identity()),
-    onChanged: options.onChanged,
-    onPodChanged: options.onPodChanged,
-  });
-  const components: readonly Component[] = [
-    manager,
-    new RegistrationServer({ folder, manager, logger: log("device-plugin") }),
-    new PluginWatcher({
-      folder: registry,
-      clock,
-      handlers: new Map([["DevicePlugin", manager.pluginHandler]]),
-      logger: log("plugin-watcher"),
-    }),
-    new PodResourcesServer({
-      path: join(dirname(folder), "pod-resources", "kubelet.sock"),
-      manager,
-      clock,
-      activePods: active,
-      allPods: () => pods().map(({ pod }) => pod),
-      dedicated: options.dedicated,
-      logger: log("pod-resources"),
-      metrics,
-    }),
-  ];
-  return {
-    components,
-    admission: {
-      admit: async (pod, signal) => {
-        const answer = await manager.admit(pod, signal);
-        return answer.kind === "admitted" ? undefined : answer;
-      },
-      release: (uid) => manager.release(uid),
-    },
-    source: manager,
-    provider: manager,
-    resources: () => manager.resources(),
-    withHealth: (pod, status) => withDeviceHealth(manager, pod, status),
-    list: () => {
-      manager.collectGarbage();
-      return {
-        folder,
-        items: manager.snapshot().map((view) => ({ ...view, holders: holdersOf(view, pods()) })),
-      };
-    },
-  };
-}
-
 /** containerd resolves CDI names since 1.7; before, it passes them over without a word. */
 export function cdiProblemOf(
   identity: { readonly name: string; readonly version: string } | undefined,
@@ -178,26 +101,4 @@ export function cdiProblemOf(
   if (identity?.name !== "containerd" || major === undefined) return undefined;
   if (Number(major) > 1 || Number(minor) >= 7) return undefined;
   return `containerd ${identity.version} resolves no CDI names; 1.7 and later do`;
-}
-
-/** kubelet: UpdateAllocatedResourcesStatus; the pod's own containers only. */
-function withDeviceHealth(manager: DeviceManager, { metadata }: Pod, status: PodStatus): PodStatus {
-  if (manager.records.ofPod(metadata.uid).length === 0) return status;
-  const containerStatuses = status.containerStatuses?.map((container): ContainerStatus => {
-    const allocatedResourcesStatus = manager.allocatedResourcesStatus(metadata.uid, container.name);
-    return allocatedResourcesStatus.length === 0
-      ? container
-      : Object.assign({ ...container }, { allocatedResourcesStatus });
-  });
-  return containerStatuses === undefined ? status : { ...status, containerStatuses };
-}
-
-/** `namespace/name` of each pod that holds a device of the resource, by UID. */
-function holdersOf({ devices }: ResourceView, views: readonly PodView[]): Record<string, string> {
-  const holders = new Set(devices.map(({ podUid }) => podUid));
-  return Object.fromEntries(
-    views
-      .filter(({ pod }) => holders.has(pod.metadata.uid))
-      .map(({ pod: { metadata } }) => [metadata.uid, `${metadata.namespace}/${metadata.name}`]),
-  );
 }

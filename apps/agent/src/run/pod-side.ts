@@ -31,8 +31,7 @@ import type { SummaryProvider } from "@holdfast/stats";
 import { PodCordonChanged, StatusManager } from "@holdfast/status";
 import { VolumeManager } from "@holdfast/volume";
 import type { AgentConfig } from "../config/agent-config.ts";
-import { makeDeviceSide } from "./device-side.ts";
-import type { DeviceSide } from "./device-side.ts";
+import type { DeviceSide, MakeDeviceSide } from "./device-side.ts";
 import { makeResourceSide, podResourcesOf } from "./resource-side.ts";
 import type { ResourceSide } from "./resource-side.ts";
 import { keepingLogs, makeGcSide } from "./gc-side.ts";
@@ -59,6 +58,7 @@ export interface PodSideOptions {
   readonly state: StateFolder;
   readonly driver: CgroupDriver;
   readonly machine: MachineFacts;
+  readonly makeDeviceSide: MakeDeviceSide;
   /** What is taken from the machine. */
   readonly ports: MachinePorts;
   /** This boot, and where a replay of the kernel's log begins. Default: it is not replayed. */
@@ -181,7 +181,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
     logger: log("status"),
     metrics,
   });
-  const devices: DeviceSide = makeDeviceSide({
+  const devices: DeviceSide = options.makeDeviceSide({
     ...options,
     pods: () => pods.pods(),
     isSettled: () => podConfig.seenAllSources() && pods.health().failures.length === 0,

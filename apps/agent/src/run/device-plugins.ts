@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Device plugins where they are taken: this file, and all that it needs, is loaded only then. */
+import { dirname, join } from "node:path";
+import type { Component } from "@holdfast/core/lifecycle";
+import type { Logger } from "@holdfast/core/log";
+import type { ContainerStatus, Pod, PodStatus } from "@holdfast/core/pod-types";
+import { newestByName } from "@holdfast/core/runtime-status";
+import { DeviceManager } from "@holdfast/device";
+import type { ResourceView } from "@holdfast/device";
+import {
+  DEVICE_CHECKPOINT_NAME,
+  fileDeviceCheckpoint,
+  nodePluginDialer,
+  PluginWatcher,
+  PodResourcesServer,
+  readBootId,
+  readNumaNodes,
+  RegistrationServer,
+} from "@holdfast/device/node";
+import type { PodView } from "@holdfast/pod";
+import { cdiProblemOf } from "./device-side.ts";
+import type { DeviceSide, DeviceSideOptions } from "./device-side.ts";
+
+/** Makes it; starts nothing. */
+export function makeDevicePlugins(options: DeviceSideOptions): DeviceSide {
+  const { config, clock, bus, metrics, logger, pods, isSettled, statusOf } = options;
+  const folder = config.devicePluginsDir;
+  const registry = join(dirname(folder), "plugins_registry");
+  const log = (component: string): Logger => logger.child({ component });
+  const active = (): readonly Pod[] =>
+    pods()
+      .filter(({ state }) => state !== "terminated")
+      .map(({ pod }) => pod);
+  const manager = new DeviceManager({
+    clock,
+    dialer: nodePluginDialer(folder, [registry]),
+    checkpoint: fileDeviceCheckpoint(join(folder, DEVICE_CHECKPOINT_NAME)),
+    bootId: readBootId(config.bootIdFile),
+    machineNodes: readNumaNodes(),
+    pods: {
+      activePods: () => (isSettled() ? new Set(active().map(({ metadata }) => metadata.uid)) : undefined),
+      isRunning: (uid, container) => newestByName(statusOf(uid)).get(container)?.state === "running",
+    },
+    publish: bus,
+    logger: log("device"),
+    metrics,
+    cdiProblem: () => cdiProblemOf(options.runtimeState.identity()),
+    onChanged: options.onChanged,
+    onPodChanged: options.onPodChanged,
+  });
+  const components: readonly Component[] = [
+    manager,
+    new RegistrationServer({ folder, manager, logger: log("device-plugin") }),
+    new PluginWatcher({
+      folder: registry,
+      clock,
+      handlers: new Map([["DevicePlugin", manager.pluginHandler]]),
+      logger: log("plugin-watcher"),
+    }),
+    new PodResourcesServer({
+      path: join(dirname(folder), "pod-resources", "kubelet.sock"),
+      manager,
+      clock,
+      activePods: active,
+      allPods: () => pods().map(({ pod }) => pod),
+      dedicated: options.dedicated,
+      logger: log("pod-resources"),
+      metrics,
+    }),
+  ];
+  return {
+    components,
+    admission: {
+      admit: async (pod, signal) => {
+        const answer = await manager.admit(pod, signal);
+        return answer.kind === "admitted" ? undefined : answer;
+      },
+      release: (uid) => manager.release(uid),
+    },
+    source: manager,
+    provider: manager,
+    resources: () => manager.resources(),
+    withHealth: (pod, status) => withDeviceHealth(manager, pod, status),
+    list: () => {
+      manager.collectGarbage();
+      return {
+        folder,
+        items: manager.snapshot().map((view) => ({ ...view, holders: holdersOf(view, pods()) })),
+      };
+    },
+  };
+}
+
+/** kubelet: UpdateAllocatedResourcesStatus; the pod's own containers only. */
+function withDeviceHealth(manager: DeviceManager, { metadata }: Pod, status: PodStatus): PodStatus {
+  if (manager.records.ofPod(metadata.uid).length === 0) return status;
+  const containerStatuses = status.containerStatuses?.map((container): ContainerStatus => {
+    const allocatedResourcesStatus = manager.allocatedResourcesStatus(metadata.uid, container.name);
+    return allocatedResourcesStatus.length === 0
+      ? container
+      : Object.assign({ ...container }, { allocatedResourcesStatus });
+  });
+  return containerStatuses === undefined ? status : { ...status, containerStatuses };
+}
+
+/** `namespace/name` of each pod that holds a device of the resource, by UID. */
+function holdersOf({ devices }: ResourceView, views: readonly PodView[]): Record<string, string> {
+  const holders = new Set(devices.map(({ podUid }) => podUid));
+  return Object.fromEntries(
+    views
+      .filter(({ pod }) => holders.has(pod.metadata.uid))
+      .map(({ pod: { metadata } }) => [metadata.uid, `${metadata.namespace}/${metadata.name}`]),
+  );
+}
