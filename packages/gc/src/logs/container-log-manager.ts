@@ -65,7 +65,10 @@ export interface ContainerLogManagerOptions {
 
 const DEFAULT_INTERVAL_MS = 10_000;
 const MIN_INTERVAL_MS = 3000;
-const FASTEST_LOOK_MS = 250;
+/** Only for logs that fill in less. */
+const FASTEST_LOOK_MS = 100;
+/** Many containers that start at once are listed once. */
+const ANNOUNCED_MS = 250;
 /** Between two looks at a quiet log, and two lists of containers whose starts are announced: nothing should be found. */
 const SAFETY_MS = 60_000;
 const FREE_SPACE_MS = 1000;
@@ -185,7 +188,7 @@ export class ContainerLogManager implements Component {
 
   /** A container was started, or has gone: they are listed within 250 ms. */
   targetsChanged(): void {
-    const listAt = this.#options.clock.monotonic() - this.#listMs + FASTEST_LOOK_MS;
+    const listAt = this.#options.clock.monotonic() - this.#listMs + ANNOUNCED_MS;
     if (this.#listAt <= listAt) return;
     this.#listAt = listAt;
     this.#looking.nudge();
