@@ -13,7 +13,7 @@ import { describeThreshold, thresholdAmount } from "./threshold.ts";
 import type { SignalObservation, SignalObservations, Threshold } from "./threshold.ts";
 
 /** kubelet: the reason of an eviction, in status and event. */
-export const EVICTED = "Evicted";
+export const EVICTED = "Evicted" as const;
 
 /** What a message is made from. */
 export interface MessageInput {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { EnvelopeOf, EventType, Subscription } from "@holdfast/bus";
+import type { EnvelopeOf, Subscription } from "@holdfast/bus";
 import { Bus } from "@holdfast/bus";
 import { HoldfastError } from "@holdfast/core/errors";
 import { ManualClock } from "@holdfast/core/manual-clock";
@@ -129,11 +129,11 @@ export class Rig {
   readonly #events: Subscription<Told>;
 
   constructor(settings: EvictionSettings, options: Partial<EvictionManagerOptions> = {}) {
-    this.#events = this.bus.subscribe(EVENTS as readonly EventType<never>[] as typeof EVENTS, {
+    this.#events = this.bus.subscribe(EVENTS, {
       name: "test",
       capacity: 1000,
       overflow: "drop-oldest",
-    }) as Subscription<Told>;
+    });
     this.manager = new EvictionManager({
       clock: this.clock,
       publish: this.bus,

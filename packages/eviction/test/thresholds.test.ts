@@ -222,7 +222,6 @@ const SOFT: Threshold = {
 };
 const seen = (available: number, at = 0): ReadonlyMap<"memory.available", SignalObservation> =>
   new Map([["memory.available", { available, capacity: 10 * GI, at }]]);
-const plain = { enforceMinReclaim: false };
 
 describe("what is met", () => {
   // kubelet: TestThresholdsMet
@@ -313,7 +312,7 @@ describe("what is met", () => {
           });
           state = round.state;
           // Held over by minReclaim only once the grace was over.
-          const isShort = available < 2 * GI || (isHeld && available < 2 * GI + 500 * MI);
+          const isShort: boolean = available < 2 * GI || (isHeld && available < 2 * GI + 500 * MI);
           shortSince = isShort ? (shortSince ?? now) : undefined;
           if (isShort) lastShort = now;
           isHeld = shortSince !== undefined && now - shortSince >= 60_000;
