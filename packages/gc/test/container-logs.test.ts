@@ -365,6 +365,28 @@ describe("log retention", () => {
     expect(world.metrics.value("holdfast_log_pruned_bytes_total")).toBe(140);
   });
 
+  it("comes earlier where containers start again and again, but not with each of them", async () => {
+    await using world = new World({
+      retention: { keepAttempts: 2, maxBytesPerContainer: -1 },
+      targetsAnnounced: true,
+    });
+    const folder = world.target("a", { attempt: 0, running: false }).folder;
+    await world.manager.start();
+    const logs = (): number => world.logs.names(folder).length;
+    let most = 0;
+    for (let attempt = 0; attempt < 100; attempt++) {
+      // Every 5 s one ends, and the next one starts.
+      world.targets = [];
+      world.write(world.target("a", { attempt }), 5);
+      world.manager.targetsChanged();
+      await world.clock.advance(5000);
+      most = Math.max(most, logs());
+    }
+    // Twelve of a minute, and those that are kept.
+    expect(most).toBeLessThanOrEqual(12 + 2 + 1);
+    expect(most).toBeGreaterThan(6);
+  });
+
   it("a plan removes nothing", async () => {
     await using world = new World({ retention: { keepAttempts: 0, maxBytesPerContainer: 0 } });
     const target = world.target("a", { attempt: 1 });

@@ -75,6 +75,8 @@ const FREE_SPACE_MS = 1000;
 /** A timer may fire a little before its time. */
 const EARLY_MS = 5;
 const DEFAULT_RETENTION_MS = 5 * 60_000;
+/** A container that starts may be one that ends again and again, and each time leaves a log: retention looks earlier then. */
+const RETENTION_AFTER_START_MS = 60_000;
 const RELEASE_AFTER_MS = 10_000;
 const STOP_LIMIT_MS = 5000;
 
@@ -104,6 +106,7 @@ export class ContainerLogManager implements Component {
   #nextFellAt = -Infinity;
   #fellPauseMs = FREE_SPACE_MS;
   #retentionTargets = new Set<string>();
+  #prunedAt = -Infinity;
 
   /** Throws `GC_OPTIONS`. */
   constructor(options: ContainerLogManagerOptions) {
@@ -188,7 +191,9 @@ export class ContainerLogManager implements Component {
 
   /** A container was started, or has gone: they are listed within 250 ms. */
   targetsChanged(): void {
-    const listAt = this.#options.clock.monotonic() - this.#listMs + ANNOUNCED_MS;
+    const now = this.#options.clock.monotonic();
+    if (now - this.#prunedAt >= RETENTION_AFTER_START_MS) this.#pruning.nudge();
+    const listAt = now - this.#listMs + ANNOUNCED_MS;
     if (this.#listAt <= listAt) return;
     this.#listAt = listAt;
     this.#looking.nudge();
@@ -210,6 +215,8 @@ export class ContainerLogManager implements Component {
 
   /** Removes what retention does not keep. Returns how many bytes. */
   async prune(signal: AbortSignal = NEVER): Promise<number> {
+    // Before the work: one that fails is tried again after the period.
+    this.#prunedAt = this.#options.clock.monotonic();
     const bytes = await pruneLogs(this.#pruner, await this.planRetention(signal), signal);
     this.#pruned.inc({}, bytes);
     return bytes;
