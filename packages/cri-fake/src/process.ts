@@ -24,10 +24,10 @@ export interface OpenPort {
 /** Makes a program's ports real. */
 export interface Loopback {
   /**
-   * Listens on 127.0.0.1. `state` is asked at each request; `onError` is told, later, when it cannot listen: the program ends then, as a
+   * Listens on `host`, 127.0.0.1 or the pod's own address. `state` is asked at each request; `onError` is told, later, when it cannot listen: the program ends then, as a
    * server does whose port is taken.
    */
-  open(port: ServedPort, state: () => PortState, onError: (text: string) => void): OpenPort;
+  open(port: ServedPort, state: () => PortState, onError: (text: string) => void, host: string): OpenPort;
 }
 
 /** What a process stands on. */
@@ -38,6 +38,8 @@ export interface ProcessOptions {
   /** Bytes, as they are now; 0 is none. */
   readonly memoryLimit: () => number;
   readonly loopback: Loopback | undefined;
+  /** Where its ports are opened. */
+  readonly host: string;
   readonly onExit: (exit: ProcessExit) => void;
   readonly onOutput: (stream: "stdout" | "stderr", text: string) => void;
 }
@@ -134,7 +136,7 @@ export class Process {
 
   /** `ms` after the start: a real timer may come a little early. */
   #openOrClose(port: ServedPort, ms: number): void {
-    const { loopback, onOutput } = this.#options;
+    const { host, loopback, onOutput } = this.#options;
     const closed = portStateAt(port, Math.max(ms, this.ageMs)) === "closed";
     if (closed) {
       this.#open.get(port)?.close();
@@ -148,6 +150,7 @@ export class Process {
           onOutput("stderr", text);
           this.exit({ exitCode: 1, reason: "" });
         },
+        host,
       );
       this.#open.set(port, opened);
     }

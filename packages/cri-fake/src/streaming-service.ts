@@ -11,6 +11,7 @@ import type { MethodFactory } from "./method.ts";
 import type { ContainerRecord, SandboxRecord } from "./state.ts";
 import type { CommandSession, CommandStreams, Streaming } from "./streaming.ts";
 import { portStateAt } from "./usage.ts";
+import { hostOf } from "./world.ts";
 import type { World } from "./world.ts";
 
 type StreamingMethods = Pick<CriRuntimeService, "exec" | "attach" | "portForward">;
@@ -61,7 +62,7 @@ export function createStreamingService(
         const sandbox = world.findSandbox(podSandboxId);
         if (sandbox === undefined) throw notFound(podSandboxId, `failed to find sandbox "${podSandboxId}"`);
         if (!sandbox.ready) throw new RuntimeFailure("CRI_UNKNOWN", "sandbox container is not running");
-        const reach = (port: number): number => reachPort(world, sandbox, port);
+        const reach = (port: number): string => reachPort(world, sandbox, port);
         return { url: await streaming.offer({ kind: "portforward", reach }) };
       },
     }),
@@ -154,13 +155,13 @@ function runLine(world: World, container: ContainerRecord, line: string): void {
 }
 
 /** A pod's port is one of the same number on loopback, while a program of the pod listens there. */
-function reachPort(world: World, sandbox: SandboxRecord, port: number): number {
+function reachPort(world: World, sandbox: SandboxRecord, port: number): string {
   const isServed = world
     .containersOf(sandbox)
     .some(({ process: main }) =>
       main?.ports.some((one) => one.port === port && main.alive && portStateAt(one, main.ageMs) !== "closed"),
     );
-  if (isServed && world.options.loopback !== undefined) return port;
+  if (isServed && world.options.loopback !== undefined) return hostOf(sandbox);
   throw new RuntimeFailure(
     "CRI_UNKNOWN",
     `failed to connect to localhost:${port} inside namespace "${sandbox.id}": connection refused`,

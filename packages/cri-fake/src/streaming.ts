@@ -28,8 +28,8 @@ export interface CommandSession {
 /** Ports of a pod. */
 export interface ForwardSession {
   readonly kind: "portforward";
-  /** The port on 127.0.0.1 behind a pod's port. Throws what is wrong when nobody listens there. */
-  readonly reach: (port: number) => number;
+  /** The address on loopback behind a pod's port. Throws what is wrong when nobody listens there. */
+  readonly reach: (port: number) => string;
 }
 
 /** Where Exec, Attach and PortForward are served: `streamingServer()`, in real time. */

@@ -167,6 +167,7 @@ export class World {
       program,
       memoryLimit: () => Number(container.resources?.resources?.memoryLimitInBytes ?? 0n),
       loopback: this.options.loopback,
+      host: hostOf(container.sandbox),
       onExit: (exit) => this.#exited(container, exit),
       onOutput: (stream, text) => this.output(container, stream, `${text}\n`),
     });
@@ -326,4 +327,9 @@ export class World {
     const at = this.options.clock.now();
     this.violations.push({ at, kind, podUid: podUidOf(sandbox), text: `${pod}: ${text}` });
   }
+}
+
+/** A pod whose address is one of loopback's own 16 million has its ports there; others share 127.0.0.1. */
+export function hostOf({ ip }: SandboxRecord): string {
+  return ip.startsWith("127.") ? ip : "127.0.0.1";
 }

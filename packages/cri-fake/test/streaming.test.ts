@@ -9,7 +9,7 @@ import { FakeRuntime, loopback, streamingServer } from "@holdfast/cri-fake";
 import type { Program } from "@holdfast/cri-fake";
 import { afterEach, describe, expect, it, vi } from "vitest";
 
-import { BUSYBOX, errorOf, runSandbox, sandboxConfig } from "./harness.ts";
+import { BUSYBOX, errorOf, runSandbox, sandboxConfig, start } from "./harness.ts";
 import { SpdyClient } from "./spdy-client.ts";
 
 const V4 = "v4.channel.k8s.io";
@@ -166,6 +166,29 @@ describe("port-forward", () => {
     await pair("1", 1);
     await vi.waitFor(() => expect(spdy.received.get("error 1")?.text).toContain("connection refused"), soon);
   });
+});
+
+it("pods whose addresses are loopback's serve the same port, each on its own", async () => {
+  const port = await freePort();
+  const fake = new FakeRuntime({
+    clock: systemClock,
+    programs: ({ podName }) => ({
+      serve: [{ port, kind: "http", paths: { "/": podName === "a" ? 201 : 202 } }],
+    }),
+    loopback: loopback(),
+    addressPrefix: "127.88",
+  });
+  end = [() => fake.end()];
+  for (const [name, status] of [
+    ["a", 201],
+    ["b", 202],
+  ] as const) {
+    const { sandboxId } = await start(fake, { pod: name });
+    const { status: sandbox } = await fake.podSandboxStatus({ podSandboxId: sandboxId });
+    expect(sandbox?.network?.ip).toMatch(/^127\.88\./);
+    const url = `http://${sandbox?.network?.ip}:${port}/`;
+    await vi.waitFor(async () => expect((await fetch(url)).status).toBe(status), soon);
+  }
 });
 
 it("without a server for it, an exec in a container is unimplemented", async () => {

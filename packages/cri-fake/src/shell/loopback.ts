@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The ports of programs, for real: http, tcp and grpc.health.v1 on 127.0.0.1. Owns each port's server and its connections; both end when
+// The ports of programs, for real: http, tcp and grpc.health.v1 on addresses of loopback. Owns each port's server and its connections; both end when
 // the program does.
 
 import { createServer as createHttpServer } from "node:http";
@@ -14,21 +14,28 @@ import type { Loopback, OpenPort } from "../process.ts";
 import type { ServedPort } from "../program.ts";
 import type { PortState } from "../usage.ts";
 
-const HOST = "127.0.0.1";
 const UNWELL = 503;
 const MAX_CONNECTIONS = 1024;
 
 /** Real listeners for programs that serve: for `FakeRuntimeOptions.loopback`, in real time. */
 export function loopback(): Loopback {
   return {
-    open(port, state, onError) {
-      const failed = (reason: string): void => onError(`cannot listen on ${HOST}:${port.port}: ${reason}`);
-      return port.kind === "grpc" ? openGrpc(port, state, failed) : openSocket(port, state, failed);
+    open(port, state, onError, host) {
+      const failed = (reason: string): void => onError(`cannot listen on ${host}:${port.port}: ${reason}`);
+      const place = { port, host, state, failed };
+      return port.kind === "grpc" ? openGrpc(place) : openSocket(place);
     },
   };
 }
 
-function openSocket(port: ServedPort, state: () => PortState, failed: (reason: string) => void): OpenPort {
+interface Place {
+  readonly port: ServedPort;
+  readonly host: string;
+  readonly state: () => PortState;
+  readonly failed: (reason: string) => void;
+}
+
+function openSocket({ port, host, state, failed }: Place): OpenPort {
   const server =
     port.kind === "http" ? httpServer(port, state) : createTcpServer((socket) => socket.resume());
   const sockets = new Set<Socket>();
@@ -39,7 +46,7 @@ function openSocket(port: ServedPort, state: () => PortState, failed: (reason: s
     socket.on("close", () => sockets.delete(socket));
   });
   server.on("error", (error) => failed(error.message));
-  server.listen(port.port, HOST);
+  server.listen(port.port, host);
   return {
     close: () => {
       server.close();
@@ -62,7 +69,7 @@ function httpServer({ paths = {} }: ServedPort, state: () => PortState): NetServ
 /** In grpc.health.v1: SERVING is 1, NOT_SERVING 2. */
 const HEALTH = { well: 1, unwell: 2, closed: 2, silent: 2 } as const satisfies Record<PortState, number>;
 
-function openGrpc(port: ServedPort, state: () => PortState, failed: (reason: string) => void): OpenPort {
+function openGrpc({ port, host, state, failed }: Place): OpenPort {
   const server = new GrpcServer();
   const services = new Set(["", ...(port.services ?? [])]);
   const check = (call: ServerUnaryCall<HealthRequest, PortState>, answer: sendUnaryData<PortState>): void => {
@@ -85,7 +92,7 @@ function openGrpc(port: ServedPort, state: () => PortState, failed: (reason: str
     },
     { check },
   );
-  server.bindAsync(`${HOST}:${port.port}`, ServerCredentials.createInsecure(), (error) => {
+  server.bindAsync(`${host}:${port.port}`, ServerCredentials.createInsecure(), (error) => {
     if (error !== null) failed(error.message);
   });
   return { close: () => server.forceShutdown() };

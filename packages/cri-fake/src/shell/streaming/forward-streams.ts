@@ -17,7 +17,6 @@ interface Pair {
   data?: SpdyStream;
 }
 
-const HOST = "127.0.0.1";
 const MAX_HALVES = 256;
 
 /** Connects once a pair is complete; the two are told by their request id. */
@@ -38,7 +37,8 @@ export function serveForward(
     };
     let inner: Socket;
     try {
-      inner = connect(session.reach(Number(data.headers.get("port"))), HOST);
+      const port = Number(data.headers.get("port"));
+      inner = connect(port, session.reach(port));
     } catch (cause) {
       fail(cause);
       return;
