@@ -39,7 +39,7 @@ test("a KubeletConfiguration is accepted as it is: known keys honoured, unsuppor
       "maxParallelImagePulls: 3",
       "crashLoopBackOff: { maxContainerRestartPeriod: 60s }",
       "containerRuntimeEndpoint: /run/x.sock",
-      "evictionHard: { memory.available: 100Mi }",
+      "hairpinMode: promiscuous-bridge",
       "---",
       "apiVersion: holdfast.agent/v1alpha1",
       "kind: AgentConfiguration",
@@ -56,7 +56,7 @@ test("a KubeletConfiguration is accepted as it is: known keys honoured, unsuppor
     runtimeEndpoint: "unix:///run/x.sock",
     nodeName: "edge-7",
   });
-  expect(warnings).toEqual(["config.yaml:11: evictionHard is not supported yet and has no effect"]);
+  expect(warnings).toEqual(["config.yaml:11: hairpinMode is not supported yet and has no effect"]);
   expect(sources.get("nodeName")).toBe("config.yaml:15");
 });
 

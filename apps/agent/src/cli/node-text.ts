@@ -6,9 +6,13 @@ import type { NodeObject } from "../api/types.ts";
 /** What `holdfast get node` prints. */
 export function formatNode(node: NodeObject, now: number): string {
   const ready = node.conditions.find((condition) => condition.type === "Ready");
+  const pressure = node.conditions.filter(
+    ({ type, status }) => type.endsWith("Pressure") && status === "True",
+  );
   const rows: (readonly [string, string])[] = [
     ["Name", node.name],
     ["Ready", `${ready?.status ?? "Unknown"}${ready?.status === "True" ? "" : ` (${ready?.message ?? ""})`}`],
+    ...pressure.map(({ type, message }) => [type, message] as const),
     [
       "Runtime",
       `${[node.runtime.name, node.runtime.version].filter(Boolean).join(" ") || "not connected"} at ${node.runtime.endpoint}`,

@@ -2,6 +2,7 @@
 
 import type { ImageKeepRule } from "@holdfast/gc";
 
+import type { EvictionConfig } from "./eviction-config.ts";
 import type { ResourceConfig } from "./resource-config.ts";
 
 /** What the agent runs with, after defaults. Durations in milliseconds. */
@@ -29,6 +30,7 @@ export interface AgentConfig {
   readonly maxContainerRestartPeriodMs: number;
   readonly maxPods: number;
   readonly resources: ResourceConfig;
+  readonly eviction: EvictionConfig;
   /** Undefined: as the kubelet, the whole container on cgroup v2, one process on v1. */
   readonly singleProcessOOMKill: boolean | undefined;
   readonly oomReplay: boolean;

@@ -4,6 +4,7 @@
  * Every key of the two configuration documents, in one table: it drives parsing, defaults, the warnings about what is not supported,
  * and `holdfast run --help`. kubelet: KubeletConfiguration (kubelet.config.k8s.io/v1beta1).
  */
+import { EVICTION_FIELDS, OWN_EVICTION_FIELDS } from "./eviction-config.ts";
 import { RESOURCE_FIELDS } from "./resource-config.ts";
 
 /** How a value is checked and what it becomes. Durations become milliseconds, sizes bytes. */
@@ -170,6 +171,7 @@ export const KUBELET_FIELDS: readonly Field[] = [
     help: "the agent's own; refused by the kernel is a warning",
   },
   ...RESOURCE_FIELDS,
+  ...EVICTION_FIELDS,
 ];
 
 /** Keys of `KubeletConfiguration` that exist and that Holdfast does not honour yet: named in a warning, never silently ignored. */
@@ -181,8 +183,7 @@ export const KUBELET_UNSUPPORTED: readonly string[] = (
   "nodeStatusUpdateFrequency nodeStatusReportFrequency nodeLeaseDurationSeconds nodeStatusMaxImages " +
   "volumeStatsAggPeriod kubeletCgroups systemCgroups failCgroupV1 " +
   "qosReserved hairpinMode podsPerCore podCIDR maxOpenFiles contentType kubeAPIQPS " +
-  "kubeAPIBurst evictionHard evictionSoft evictionSoftGracePeriod evictionMinimumReclaim evictionPressureTransitionPeriod " +
-  "evictionMaxPodGracePeriod mergeDefaultEvictionSettings enableControllerAttachDetach protectKernelDefaults makeIPTablesUtilChains " +
+  "kubeAPIBurst enableControllerAttachDetach protectKernelDefaults makeIPTablesUtilChains " +
   "iptablesMasqueradeBit iptablesDropBit featureGates failSwapOn memorySwap " +
   "configMapAndSecretChangeDetectionStrategy systemReservedCgroup " +
   "kubeReservedCgroup enforceNodeAllocatable allowedUnsafeSysctls volumePluginDir providerID kernelMemcgNotification logging " +
@@ -306,6 +307,7 @@ export const AGENT_FIELDS: readonly Field[] = [
     fallback: true,
     help: "whether events and the journal hold what probed programs say themselves; else its length only",
   },
+  ...OWN_EVICTION_FIELDS,
   { key: "logFormat", type: "string", fallback: "text", help: "text or json" },
   { key: "logLevel", type: "string", fallback: "info", help: "debug, info, warn or error" },
 ];

@@ -6,6 +6,7 @@ import type { Document, ParsedNode, YAMLMap } from "yaml";
 import { parseDuration } from "@holdfast/core/duration";
 import { errorText, HoldfastError } from "@holdfast/core/errors";
 import { wholeValue } from "@holdfast/core/quantity";
+import { completeEviction } from "./eviction-config.ts";
 import { readImageKeepRules } from "./image-keep-rules.ts";
 import { nearestName } from "./nearest-name.ts";
 import type { AgentConfig, LoadedConfig } from "./agent-config.ts";
@@ -232,6 +233,9 @@ function complete(reading: Reading, hostName: string): AgentConfig {
     maxPods: of("maxPods"),
     resources: completeResources(of, (key, text) =>
       reading.problems.push(`${reading.sources.get(key) ?? reading.file}: ${key}: ${text}`),
+    ),
+    eviction: completeEviction(of, (key, text) =>
+      reading.problems.push(`${reading.sources.get(key) ?? reading.file}: ${key}${text}`),
     ),
     singleProcessOOMKill: reading.values.get("singleProcessOOMKill") as boolean | undefined,
     oomReplay: of("oomReplay"),

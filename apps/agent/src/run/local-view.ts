@@ -197,7 +197,10 @@ export class LocalView implements AgentView, Component {
     return {
       name: config.nodeName,
       instanceId,
-      conditions: [computeReadyCondition(readiness, this.#side?.pleg.health().failures ?? [])],
+      conditions: [
+        computeReadyCondition(readiness, this.#side?.pleg.health().failures ?? []),
+        ...(this.#side?.eviction?.conditions() ?? []),
+      ],
       runtime: {
         endpoint: runtime.endpoint,
         ...(identity !== undefined && { name: identity.name, version: identity.version }),

@@ -34,6 +34,8 @@ import type { AgentConfig } from "../config/agent-config.ts";
 import type { DeviceSide, MakeDeviceSide } from "./device-side.ts";
 import { makeResourceSide, podResourcesOf } from "./resource-side.ts";
 import type { ResourceSide } from "./resource-side.ts";
+import { makeEvictionSide } from "./eviction-side.ts";
+import type { EvictionSide } from "./eviction-side.ts";
 import { keepingLogs, makeGcSide } from "./gc-side.ts";
 import type { GcSide } from "./gc-side.ts";
 import { OomSide, withOomGroup } from "./oom-side.ts";
@@ -81,6 +83,8 @@ export interface PodSide {
   readonly oom: OomSide | undefined;
   /** Absent where the machine has no figures. */
   readonly stats: SummaryProvider | undefined;
+  /** The same: nobody is evicted. */
+  readonly eviction: EvictionSide | undefined;
   /** The same. */
   readonly disk: DiskLedger | undefined;
 }
@@ -275,15 +279,27 @@ export function makePodSide(options: PodSideOptions): PodSide {
     podsDir,
     podLogsDir: config.podLogsDir,
   });
+  const eviction: EvictionSide | undefined =
+    stats === undefined || ports.stats === undefined
+      ? undefined
+      : makeEvictionSide({
+          ...options,
+          stats,
+          host: ports.stats,
+          podsDir,
+          pods: () => pods,
+          statusOf: (uid) => pleg.get(uid).status,
+          gc: () => gc,
+        });
   const pods: PodManager = new PodManager({
     clock,
     desired: podConfig,
     cache,
-    status,
+    status: eviction?.status(status) ?? status,
     runtime: actions,
     owned: withPodsUp(new OwnedPodLister(runtime, owner), pleg),
     resources,
-    admission: dedicated.admission,
+    admission: eviction?.admission(dedicated.admission) ?? dedicated.admission,
     volumes: new VolumeManager({ host: ports.volumes, nodeMemoryBytes: machine.memoryBytes }),
     files,
     readiness: runtimeState,
@@ -317,6 +333,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
       ...(replays ? [oom] : []),
       ...(gc?.components ?? []),
       ...(stats === undefined ? [] : [stats]),
+      ...(eviction === undefined ? [] : [eviction.component]),
     ],
     pleg,
     probes,
@@ -327,6 +344,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
     oom,
     devices,
     stats,
+    eviction,
     disk:
       stats === undefined
         ? undefined

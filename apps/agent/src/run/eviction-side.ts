@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Eviction in the agent: fills its ports with statistics, the pod workers and garbage collection; keeps new pods off a node that is short of something.
+ *
+ * A round reads what thresholds stand on and nothing else: two files for memory, one statfs for the disk. Pods are measured when one of them has to go, and, those
+ * with limits on local storage, in each round.
+ */
+import type { Bus } from "@holdfast/bus";
+import type { Clock } from "@holdfast/core/clock";
+import type { Component } from "@holdfast/core/lifecycle";
+import type { Logger } from "@holdfast/core/log";
+import type { Metrics } from "@holdfast/core/metrics";
+import type { Pod, PodStatus } from "@holdfast/core/pod-types";
+import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
+import type { CriClient } from "@holdfast/cri";
+import { EvictionManager, MachineFigures } from "@holdfast/eviction";
+import type { FsFigures, NodeReclaim, PodFigures, PodKiller } from "@holdfast/eviction";
+import type { NodeCondition } from "@holdfast/node";
+import type { PodAdmission, PodManager } from "@holdfast/pod";
+import { qosCgroupPath } from "@holdfast/resource";
+import type { CgroupDriver } from "@holdfast/resource";
+import type { StatsHost, SummaryProvider } from "@holdfast/stats";
+import type { StatusManager } from "@holdfast/status";
+import type { AgentConfig } from "../config/agent-config.ts";
+import type { GcSide } from "./gc-side.ts";
+import { statsPodOf } from "./stats-side.ts";
+
+/** What it is made from. */
+export interface EvictionSideOptions {
+  readonly config: AgentConfig;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly bus: Bus;
+  readonly metrics: Metrics;
+  readonly runtime: Pick<CriClient, "imageFsInfo" | "listContainerStats">;
+  readonly stats: SummaryProvider;
+  readonly host: StatsHost;
+  readonly driver: CgroupDriver;
+  readonly podsDir: string;
+  readonly pods: () => PodManager;
+  readonly statusOf: (podUid: string) => RuntimePodStatus;
+  readonly gc: () => Pick<GcSide, "containerGc" | "imageGc"> | undefined;
+}
+
+/** The status port of the pod workers. */
+type StatusPort = Pick<StatusManager, "update" | "get" | "activeForMs" | "remove" | "removeOrphanedStatuses">;
+
+/** What the rest of the agent needs of it. */
+export interface EvictionSide {
+  readonly component: Component;
+  readonly manager: EvictionManager;
+  /** Refuses new pods under pressure, before `next` gives them anything; one that runs is never refused. */
+  admission(next: PodAdmission): PodAdmission;
+  /** Adds condition DisruptionTarget to what was evicted for the node's sake. */
+  status(status: StatusManager): StatusPort;
+  /** MemoryPressure, DiskPressure, PIDPressure. */
+  conditions(): readonly NodeCondition[];
+}
+
+/** How old measured folders may be: a walk costs a system call for each file. */
+const VOLUME_AGE_MS = 30_000;
+const LOG_AGE_MS = 10_000;
+const EPHEMERAL_STORAGE = "ephemeral-storage";
+
+/** Makes it; reads nothing. */
+export function makeEvictionSide(options: EvictionSideOptions): EvictionSide {
+  const { config, clock, logger, bus, metrics, stats, runtime } = options;
+  const { thresholds, transitionPeriodMs, maxPodGraceSeconds, evictStaticPods } = config.eviction;
+  const figures = new MachineFigures({
+    clock,
+    machine: {
+      read: (path) => options.host.files.read(path),
+      filesystem: (path) => stats.filesystems.read(path),
+    },
+    thresholds,
+    nodeFsPath: config.stateDir,
+    imageFsPath: async (signal) => {
+      const { imageFilesystems } = await runtime.imageFsInfo({}, { signal, deadlineMs: CALL_MS });
+      return imageFilesystems[0]?.fsId?.mountpoint;
+    },
+    podsCgroup: config.cgroupsPerQOS
+      ? qosCgroupPath(options.driver, config.cgroupRoot, "Guaranteed")
+      : undefined,
+  });
+  // For the node's sake, by UID: what their statuses say of it.
+  const disrupted = new Map<string, string>();
+  const manager = new EvictionManager({
+    clock,
+    thresholds,
+    transitionPeriodMs,
+    maxPodGraceSeconds,
+    evictStaticPods,
+    stats: {
+      node: (signal) => figures.node(signal),
+      pods: async (signal) =>
+        (await stats.sample({ maxAgeMs: 0, diskMaxAgeMs: LOG_AGE_MS, signal })).summary.pods,
+      storage: (pods, signal) => measureStorage(options, pods, signal),
+    },
+    pods: killerOf(options, disrupted),
+    reclaim: reclaimOf(options),
+    nodeName: config.nodeName,
+    onConditionsChanged: () => options.pods().readinessChanged(),
+    publish: bus,
+    logger: logger.child({ component: "eviction" }),
+    metrics,
+  });
+  return {
+    component: manager,
+    manager,
+    admission: (next) => ({
+      admit: async (pod, signal) => {
+        const runs = options.statusOf(pod.metadata.uid).sandboxes.some(({ state }) => state === "ready");
+        return (runs ? undefined : manager.admit(pod)) ?? (await next.admit(pod, signal));
+      },
+      release: (uid) => next.release(uid),
+    }),
+    status: (status) => withDisruption(status, disrupted),
+    conditions: () =>
+      manager
+        .nodeConditions()
+        .map(({ type, status, reason, message }) => ({ type, status, reason, message })),
+  };
+}
+
+const CALL_MS = 5000;
+
+/** A pod that waits to be let in uses nothing: ending it would free nothing. */
+function killerOf(options: EvictionSideOptions, disrupted: Map<string, string>): PodKiller {
+  const isUp = ({ metadata }: Pod): boolean => {
+    const { sandboxes, containers } = options.statusOf(metadata.uid);
+    return (
+      sandboxes.some(({ state }) => state === "ready") || containers.some(({ state }) => state === "running")
+    );
+  };
+  return {
+    activePods: () =>
+      options
+        .pods()
+        .pods()
+        .filter(({ pod, state }) => state === "sync" && isUp(pod))
+        .map(({ pod }) => pod),
+    kill: (pod, { message, graceSeconds, disruption, reason, causes }) => {
+      const { uid } = pod.metadata;
+      if (disruption) disrupted.set(uid, message);
+      return options.pods().killPodNow(uid, {
+        reason,
+        message,
+        deleted: false,
+        graceSeconds,
+        failed: { reason, message },
+        causes,
+      });
+    },
+    isCleanedUp: ({ metadata }) => {
+      const view = options
+        .pods()
+        .pods()
+        .find(({ pod }) => pod.metadata.uid === metadata.uid);
+      return view === undefined || (view.state === "terminated" && view.finished);
+    },
+  };
+}
+
+function reclaimOf({ gc }: EvictionSideOptions): NodeReclaim {
+  return {
+    deleteUnusedContainers: async (causes, signal) => {
+      const result = await gc()?.containerGc.collect({ evictTerminated: true, causes, signal });
+      if (result?.error !== undefined) throw result.error;
+    },
+    deleteUnusedImages: async (causes, signal) => {
+      const result = await gc()?.imageGc?.deleteUnusedImages({ causes, signal });
+      if (result?.error !== undefined) throw result.error;
+    },
+  };
+}
+
+// --- local storage ---
+
+/** Folders of these pods, and what the runtime says of their writable layers, where a limit stands on it. */
+async function measureStorage(
+  options: EvictionSideOptions,
+  pods: readonly Pod[],
+  signal: AbortSignal,
+): Promise<readonly PodFigures[]> {
+  const measured: PodFigures[] = [];
+  for (const pod of pods) {
+    const known = statsPodOf(pod, options.statusOf(pod.metadata.uid), options);
+    if (known === undefined) continue;
+    const measure = async (path: string | undefined, flat: boolean): Promise<FsFigures | undefined> => {
+      if (path === undefined) return undefined;
+      const maxAgeMs = flat ? LOG_AGE_MS : VOLUME_AGE_MS;
+      const tree = await options.stats.trees
+        .measure(path, { maxAgeMs, flat, signal })
+        .catch((error: unknown) => {
+          signal.throwIfAborted();
+          options.logger.debug("a folder cannot be measured", { path, err: error });
+          return undefined;
+        });
+      return tree === undefined ? undefined : { usedBytes: tree.usedBytes, inodesUsed: tree.inodesUsed };
+    };
+    const hasLimit = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])].some(
+      ({ resources }) => resources?.limits?.[EPHEMERAL_STORAGE] !== undefined,
+    );
+    const layers = hasLimit ? await writableLayers(options, known.sandboxId, signal) : undefined;
+    const containers: PodFigures["containers"][number][] = [];
+    for (const { id, name, logFolder } of known.containers) {
+      const usedBytes = layers?.get(id);
+      const logs = hasLimit ? await measure(logFolder, true) : undefined;
+      containers.push({
+        name,
+        ...(usedBytes !== undefined && { rootfs: { usedBytes } }),
+        ...(logs !== undefined && { logs }),
+      });
+    }
+    const volume: (FsFigures & { readonly name: string })[] = [];
+    for (const { name, path } of known.volumes ?? []) volume.push({ name, ...(await measure(path, false)) });
+    measured.push({ podRef: { uid: known.uid }, containers, volume });
+  }
+  return measured;
+}
+
+/** Bytes by container id. */
+async function writableLayers(
+  { runtime }: EvictionSideOptions,
+  podSandboxId: string,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, number>> {
+  const { stats } = await runtime.listContainerStats(
+    { filter: { podSandboxId } },
+    { signal, deadlineMs: CALL_MS },
+  );
+  return new Map(
+    stats.flatMap(({ attributes, writableLayer }) =>
+      attributes === undefined || writableLayer?.usedBytes === undefined
+        ? []
+        : [[attributes.id, Number(writableLayer.usedBytes.value)] as const],
+    ),
+  );
+}
+
+/** kubelet: the status function of an eviction. */
+function withDisruption(status: StatusManager, disrupted: Map<string, string>): StatusPort {
+  return {
+    update: (pod, runtime, options): PodStatus => {
+      const message = disrupted.get(pod.metadata.uid);
+      const disruption = { reason: "TerminationByKubelet", message: message ?? "" };
+      return status.update(pod, runtime, message === undefined ? options : { ...options, disruption });
+    },
+    get: (uid) => status.get(uid),
+    activeForMs: (uid) => status.activeForMs(uid),
+    remove: (uid) => {
+      disrupted.delete(uid);
+      status.remove(uid);
+    },
+    removeOrphanedStatuses: (known) => status.removeOrphanedStatuses(known),
+  };
+}
