@@ -266,6 +266,34 @@ test("a CDI device arrives, or is refused by name where the runtime resolves non
   }
 });
 
+test("a plugin that hangs holds up only who asks for its devices", async () => {
+  using folder = deviceFolder();
+  await using node = await startNode({ agent: { devicePluginsDir: folder.plugins } });
+  await using plugin = await serveDevicePlugin({
+    resource: "holdfast.example/hung",
+    folder: folder.plugins,
+    devices: [{ id: "one" }],
+    allocate: () => new Promise(() => {}),
+  });
+  await using healthy = new ExamplePlugin(folder.plugins);
+  await untilAllocatable(node, 4);
+  expect(plugin.registrations).toBe(1);
+  const limits = { "holdfast.example/hung": 1 };
+  node.write(pod("victim", { containers: [container("main", { resources: { limits } })] }));
+  await node.until(
+    async () => (await node.cli("events")).stdout.includes("device/DevicesAllocating"),
+    "the plugin is asked",
+  );
+  node.write(pod("plain"));
+  node.write(wants("lucky", 1));
+  await node.runningContainer("plain");
+  await node.runningContainer("lucky");
+  healthy.signal("SIGTERM");
+  expect((await node.pod("victim"))?.status.phase).toBe("Pending");
+  for (const name of ["victim", "plain", "lucky"]) node.remove(name);
+  await node.assertNothingLeft();
+});
+
 test("without devicePluginsDir nothing is served, and a pod that wants a device says what to set", async () => {
   await using node = await startNode({ pods: [wants("hopeful", 1)] });
   await node.until(
