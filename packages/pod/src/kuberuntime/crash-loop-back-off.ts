@@ -26,6 +26,8 @@ const FORGET_MS = 600_000;
 /** What an annotation may ask for at most. */
 const LONGEST_MS = 86_400_000;
 const CAPACITY = 4096;
+/** Of one wait there is an event so often at most: here a pod is looked at whenever something happens, in the kubelet some seconds apart. */
+const TELL_EVERY_MS = 10_000;
 const PREFIX = "crash-loop-back-off/";
 /** Between a container's key and the exit codes whose waits are counted apart. */
 const LADDER = ":";
@@ -45,6 +47,13 @@ export interface Waiting {
   readonly until: number;
 }
 
+interface Exit {
+  /** Monotonic. */
+  readonly at: number;
+  /** Monotonic: when its wait was last told by an event. */
+  toldAt: number;
+}
+
 interface Entry {
   readonly delayMs: number;
   /** Monotonic. */
@@ -58,8 +67,8 @@ export class CrashLoopBackOff {
   readonly #checkpoint: PodCheckpoint;
   readonly #usual: Required<BackOffSettings>;
   readonly #entries = new Map<string, Entry>();
-  /** Monotonic time of exits by container id. */
-  readonly #exits = new Map<string, number>();
+  /** By container id. */
+  readonly #exits = new Map<string, Exit>();
 
   constructor({ clock, checkpoint, maxMs = MAX_MS }: CrashLoopBackOffOptions) {
     this.#clock = clock;
@@ -84,6 +93,15 @@ export class CrashLoopBackOff {
     const delayMs = Math.min(entry.delayMs, curve.maxMs);
     const until = exitedAt + delayMs;
     return until > this.#clock.monotonic() ? { delayMs, until } : undefined;
+  }
+
+  /** Whether the wait for the successor of `exited` is worth an event now. */
+  shouldTell(exited: ContainerRecord): boolean {
+    const exit = this.#exit(exited);
+    const now = this.#clock.monotonic();
+    if (now - exit.toldAt < TELL_EVERY_MS) return false;
+    exit.toldAt = now;
+    return true;
   }
 
   /**
@@ -133,14 +151,19 @@ export class CrashLoopBackOff {
     return curveFor(backOffRulesOf(pod), name, exitCode, this.#usual);
   }
 
-  #exitedAt({ id, finishedAt }: ContainerRecord): number {
+  #exitedAt(exited: ContainerRecord): number {
+    return this.#exit(exited).at;
+  }
+
+  #exit({ id, finishedAt }: ContainerRecord): Exit {
     const known = this.#exits.get(id);
     if (known !== undefined) return known;
     const at = this.#clock.monotonic() - clampedAge(this.#clock, finishedAt, LONGEST_MS);
-    this.#exits.set(id, at);
+    const exit = { at, toldAt: Number.NEGATIVE_INFINITY };
+    this.#exits.set(id, exit);
     const oldest = this.#exits.keys().next().value;
     if (this.#exits.size > CAPACITY && oldest !== undefined) this.#exits.delete(oldest);
-    return at;
+    return exit;
   }
 
   #restore(name: string, value: string): void {

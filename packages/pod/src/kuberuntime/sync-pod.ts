@@ -270,18 +270,19 @@ export class PodSync {
     }
     const { name } = container;
     const about = formatPod(this.#pod);
-    this.#recorder.emit(
-      BackOffEvent,
-      {
-        eventType: "Warning",
-        reason: "BackOff",
-        message: `Back-off restarting failed container ${name} in pod ${about}`,
-        fieldPath: containerFieldPath(this.#pod, name),
-        waiting: "CrashLoopBackOff",
-        remainingMs: Math.max(waiting.until - clock.monotonic(), 0),
-      },
-      { container: name },
-    );
+    if (backoff.shouldTell(exited))
+      this.#recorder.emit(
+        BackOffEvent,
+        {
+          eventType: "Warning",
+          reason: "BackOff",
+          message: `Back-off restarting failed container ${name} in pod ${about}`,
+          fieldPath: containerFieldPath(this.#pod, name),
+          waiting: "CrashLoopBackOff",
+          remainingMs: Math.max(waiting.until - clock.monotonic(), 0),
+        },
+        { container: name },
+      );
     throw new PodSyncError(
       "CrashLoopBackOff",
       `back-off ${formatDuration(waiting.delayMs)} restarting failed container=${name} pod=${about}`,

@@ -95,6 +95,21 @@ describe("CrashLoopBackOff", () => {
     expect(checkpoint.values.size).toBe(0);
   });
 
+  it("a wait is worth an event when it begins, and every ten seconds", async () => {
+    const { clock, make } = setUp();
+    const backoff = make();
+    const [exit, other] = [died(clock, "a"), died(clock, "b")];
+    expect([backoff.shouldTell(exit), backoff.shouldTell(exit), backoff.shouldTell(other)]).toEqual([
+      true,
+      false,
+      true,
+    ]);
+    await clock.advance(9999);
+    expect(backoff.shouldTell(exit)).toBe(false);
+    await clock.advance(1);
+    expect(backoff.shouldTell(exit)).toBe(true);
+  });
+
   it("forgets a pod", () => {
     const { clock, checkpoint, make } = setUp();
     const backoff = make();
