@@ -99,16 +99,27 @@ class World implements AsyncDisposable {
     return world;
   }
 
-  async cli(...argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  cli(...argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+    return this.cliUntil(() => false, ...argv);
+  }
+
+  /** Ctrl-C comes when something printed says so. */
+  async cliUntil(
+    ends: (text: string) => boolean,
+    ...argv: string[]
+  ): Promise<{ code: number; stdout: string; stderr: string }> {
+    const life = new AbortController();
     const printed = { stdout: "", stderr: "" };
     const terminal: Terminal = {
       isTty: false,
       columns: Number.POSITIVE_INFINITY,
-      out: (text) => void (printed.stdout += text.toString()),
+      out: (text) => {
+        printed.stdout += text.toString();
+        if (ends(text.toString())) life.abort();
+      },
       err: (text) => void (printed.stderr += text),
     };
-    const signal = new AbortController().signal;
-    const code = await runCli(["gc", ...argv, "--socket", join(dir, "s.sock")], terminal, signal);
+    const code = await runCli(["gc", ...argv, "--socket", join(dir, "s.sock")], terminal, life.signal);
     return { code, ...printed };
   }
 
@@ -207,6 +218,19 @@ test("what cannot be freed is an error that says who holds the space", async () 
   expect(again.stderr).toMatch(
     /^holdfast: Insufficient.*\n {2}held by: 1\.0 MiB in 1 image used by containers/,
   );
+});
+
+test("Ctrl-C ends the pass after the removal that it is at", async () => {
+  await using world = await World.start();
+  world.fake.addFault({ match: { method: "RemoveImage" }, latencyMs: 30 });
+  const { code } = await world.cliUntil((text) => text.startsWith("removed"), "images", "--unused");
+  expect(code).not.toBe(0);
+  // The agent hears of it when the connection closes: what comes next waits for its turn.
+  await world.imageGc.collect();
+  const left = await world.left();
+  expect(left).toEqual(expect.arrayContaining(["b", "postgres"]));
+  expect(left).not.toContain("a");
+  expect(world.imageGc.locks.snapshot()).toEqual({ held: [], removing: [] });
 });
 
 test("all that nobody uses", async () => {
