@@ -14,6 +14,8 @@ export const SINGLE_PROCESS_OOM_KILL_ANNOTATION = "holdfast.agent/single-process
 export const LIVENESS_PROBE_TIMING_ANNOTATION = "holdfast.agent/liveness-probe-timing";
 export const READINESS_PROBE_TIMING_ANNOTATION = "holdfast.agent/readiness-probe-timing";
 export const STARTUP_PROBE_TIMING_ANNOTATION = "holdfast.agent/startup-probe-timing";
+/** Annotation on containers: the devices of plugins that it has, as JSON, ids by resource; from it they are known when the checkpoint is lost. */
+export const DEVICES_ANNOTATION = "holdfast.agent/devices";
 /** Annotation on pods: `true` moves a container off devices that are no longer healthy when it is started again, as `@holdfast/device` reads it. */
 export const MOVE_DEVICES_ANNOTATION = "holdfast.agent/move-off-unhealthy-devices";
 /** Annotation on pods: `true` makes condition Ready False, reason `Terminating`, as soon as the pod is being taken down, as `@holdfast/status` reads it. */

@@ -11,13 +11,14 @@ import type { Publisher, Subject } from "@holdfast/bus";
 import type { Clock } from "@holdfast/core/clock";
 import { errorText, HoldfastError } from "@holdfast/core/errors";
 import type { Logger } from "@holdfast/core/log";
-import { MOVE_DEVICES_ANNOTATION } from "@holdfast/core/names";
+import { DEVICES_ANNOTATION, MOVE_DEVICES_ANNOTATION } from "@holdfast/core/names";
 import type { Histogram } from "@holdfast/core/metrics";
 import { isSidecar } from "@holdfast/core/pod";
 import type { Container, Pod } from "@holdfast/core/pod-types";
 import { wholeValue } from "@holdfast/core/quantity";
 import { chooseDevices } from "./choose-devices.ts";
 import { computeAdmission, lostDevicesText } from "./compute-admission.ts";
+import { writeDevicesAnnotation } from "./devices-annotation.ts";
 import { DevicesAllocated, DevicesAllocating } from "./events.ts";
 import type { DeviceRecord, PodDevices } from "./pod-devices.ts";
 import type { ContainerAnswer, DevicePods } from "./ports.ts";
@@ -142,7 +143,7 @@ export class DeviceAllocator {
   ): Promise<{ readonly options: ContainerDevices; readonly changed: boolean }> {
     const wanted = this.requestsOf(container).filter(({ requested }) => requested > 0);
     if (wanted.length === 0) return { options: NO_DEVICES, changed: false };
-    const answers: ContainerAnswer[] = [];
+    const records: DeviceRecord[] = [];
     let changed = false;
     for (const { resource, requested } of wanted) {
       const wish: Wish = { pod, container, resource, requested, hint: undefined, signal };
@@ -151,9 +152,9 @@ export class DeviceAllocator {
       if (record === undefined) continue;
       changed ||= record !== before;
       await this.#preStart(wish, record);
-      answers.push(record.answer);
+      records.push(record);
     }
-    const { options, conflicts } = mergeAnswers(answers);
+    const { options, conflicts } = mergeAnswers(records.map(({ answer }) => answer));
     for (const { kind, key } of conflicts)
       this.#options.logger.warn("two device plugins want different things; the first is taken", {
         pod: `${pod.metadata.namespace}/${pod.metadata.name}`,
@@ -168,7 +169,9 @@ export class DeviceAllocator {
         "permanent",
         `CDI devices ${options.cdiDevices.join(", ")} cannot be given: ${problem}`,
       );
-    return { options, changed };
+    if (records.length === 0) return { options, changed };
+    const annotations = { ...options.annotations, [DEVICES_ANNOTATION]: writeDevicesAnnotation(records) };
+    return { options: { ...options, annotations }, changed };
   }
 
   #recorded({ pod, container, resource }: Wish): DeviceRecord | undefined {

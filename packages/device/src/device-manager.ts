@@ -29,6 +29,7 @@ import { DEFAULT_HYSTERESIS } from "./device-health.ts";
 import { DEFAULT_MAX_DEVICES } from "./device-list.ts";
 import { allocatedResourcesStatus, deviceSnapshot, nodeResources } from "./device-views.ts";
 import type { AllocatedResourceStatus, NodeResource, ResourceView } from "./device-views.ts";
+import { readDevicesAnnotation } from "./devices-annotation.ts";
 import { DevicesReleased } from "./events.ts";
 import { DEFAULT_GRACE_MS, DEFAULT_PLUGIN_WAIT_MS } from "./options.ts";
 import type { DeviceManagerOptions } from "./options.ts";
@@ -109,10 +110,14 @@ export class DeviceManager implements Component {
     this.#life = linkSignal();
     try {
       const text = await this.#options.checkpoint.read();
-      if (text !== undefined) this.#restore(text);
+      if (text === undefined) await this.#findRunning();
+      else this.#restore(text);
     } catch (error) {
-      this.#problem = `devices given before the restart are not known: ${errorText(error)}`;
-      this.#logger.error("devices given before the restart are not known", { err: errorText(error) });
+      this.#problem = `devices given before the restart are only known of containers that run: ${errorText(error)}`;
+      this.#logger.error("devices given before the restart are only known of containers that run", {
+        err: errorText(error),
+      });
+      await this.#findRunning();
     }
     signal?.throwIfAborted();
     if (this.#pools.size === 0) return;
@@ -338,6 +343,23 @@ export class DeviceManager implements Component {
     const { records, resources } = readCheckpoint(text);
     for (const [name, plugin] of resources) this.#makePool(name).remember(plugin);
     for (const record of records) this.records.put(record);
+  }
+
+  /** Without a checkpoint: what runs says itself what it has. */
+  async #findRunning(): Promise<void> {
+    try {
+      const found = (await this.#options.findRunning?.()) ?? [];
+      for (const record of found.flatMap(readDevicesAnnotation)) {
+        const owners = this.records.owners(record.resource);
+        // Somebody lies, or two agents have the same folder: the first one keeps it.
+        if (record.ids.some((id) => (owners.get(id) ?? record.podUid) !== record.podUid)) continue;
+        if (!this.#pools.has(record.resource)) this.#makePool(record.resource);
+        this.records.put(record);
+      }
+    } catch (error) {
+      this.#problem = `devices given before the restart are not known: ${errorText(error)}`;
+      this.#logger.error("devices given before the restart are not known", { err: errorText(error) });
+    }
   }
 
   #text(): string {

@@ -14,6 +14,7 @@ export type {
   DeviceMount,
   DeviceNode,
   DevicePods,
+  FoundDevices,
   ListedDevice,
   ListedPod,
   PluginConnection,

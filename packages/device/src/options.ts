@@ -7,7 +7,7 @@ import type { Logger } from "@holdfast/core/log";
 import type { Metrics } from "@holdfast/core/metrics";
 import type { Hysteresis } from "./device-health.ts";
 import type { PluginDeadlines } from "./plugin-endpoint.ts";
-import type { DeviceCheckpoint, DevicePods, PluginDialer } from "./ports.ts";
+import type { DeviceCheckpoint, DevicePods, FoundDevices, PluginDialer } from "./ports.ts";
 
 /** Everything that a {@link DeviceManager} is made of. Times in milliseconds. */
 export interface DeviceManagerOptions {
@@ -32,6 +32,8 @@ export interface DeviceManagerOptions {
   /** Resources with a plugin; more are refused. Default 256. */
   readonly maxResources?: number;
   readonly hysteresis?: Partial<Hysteresis>;
+  /** Containers that run, with their annotation: asked when there is no checkpoint, or a damaged one. Default: none are known. */
+  readonly findRunning?: () => Promise<readonly FoundDevices[]>;
   /** Why the runtime cannot resolve CDI names; undefined when it can. Then containers that would need one do not start. Default: it can. */
   readonly cdiProblem?: () => string | undefined;
   /** Something that a waiting pod may wait for has changed: devices appeared, were freed, a plugin came or its time ran out. Called at once; must not throw. */

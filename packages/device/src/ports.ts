@@ -78,5 +78,13 @@ export interface DevicePods {
   isRunning(podUid: string, container: string): boolean;
 }
 
+/** What a running container says of its devices. */
+export interface FoundDevices {
+  readonly podUid: string;
+  readonly container: string;
+  /** Text of the annotation `holdfast.agent/devices`. */
+  readonly annotation: string;
+}
+
 /** A pod as podresources shows it, in the order of the node's pods. */
 export type ListedPod = Pick<Pod, "metadata" | "spec">;

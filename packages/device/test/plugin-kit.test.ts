@@ -3,6 +3,7 @@ import { lstat, mkdir, readdir, rm, symlink, writeFile } from "node:fs/promises"
 import { createServer } from "node:net";
 import { join } from "node:path";
 import type { DeviceManager } from "@holdfast/device";
+import { DEVICES_ANNOTATION } from "@holdfast/core/names";
 import { serveDevicePlugin } from "@holdfast/device/plugin";
 import { expect, test, vi } from "vitest";
 import { idsOf, makePod, RESOURCE } from "./fake-plugin.ts";
@@ -46,7 +47,7 @@ test("a plugin registers, is allocated, tells health, goes and comes back", asyn
       envs: [{ name: "DEVICES", value: "a" }],
       devices: [{ hostPath: "/dev/null", containerPath: "/dev/a", permissions: "rw" }],
       mounts: [{ hostPath: "/tmp", containerPath: "/data", readOnly: true }],
-      annotations: {},
+      annotations: { [DEVICES_ANNOTATION]: `{"${RESOURCE}":["a"]}` },
       cdiDevices: ["example.com/resource=a"],
     });
     plugin.update([{ id: "a", healthy: "it smokes" }, { id: "b" }]);

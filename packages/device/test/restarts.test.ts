@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { MOVE_DEVICES_ANNOTATION } from "@holdfast/core/names";
+import { DEVICES_ANNOTATION, MOVE_DEVICES_ANNOTATION } from "@holdfast/core/names";
 import { readCheckpoint } from "@holdfast/device";
 import { expect, test } from "vitest";
 import { bad, FakePlugin, good, idsOf, RESOURCE, TestNode } from "./fake-plugin.ts";
@@ -227,6 +227,38 @@ test("a damaged checkpoint is told, and nothing is known", async () => {
   await node.plug(manager, new FakePlugin([good("a")]));
   expect(await manager.admit(node.pod("pod", [{ count: 1 }]))).toEqual(ADMITTED);
   expect(manager.health().failures).toEqual([]);
+});
+
+test("without a checkpoint, what runs says what it has; it is asked for again when it starts again", async () => {
+  const node = new TestNode();
+  const before = await node.agent();
+  await node.plug(before, new FakePlugin([good("a"), good("b")]));
+  const pod = node.pod("pod", [{ count: 1 }]);
+  await before.admit(pod);
+  const [app] = pod.spec.containers;
+  const annotation = (await before.containerDevices(pod, app!)).annotations[DEVICES_ANNOTATION] ?? "";
+  await before.stop();
+  for (const text of [undefined, "{damaged"]) {
+    node.checkpoint.text = text;
+    node.running.add("uid-pod/c0");
+    const found = [
+      { podUid: "uid-pod", container: "c0", annotation },
+      { podUid: "uid-liar", container: "c0", annotation },
+      { podUid: "uid-odd", container: "c0", annotation: '{"cpu":["x"],"example.com/x":[1]}' },
+      { podUid: "uid-odd", container: "c1", annotation: "[" },
+    ];
+    await using after = await node.agent({ findRunning: () => Promise.resolve(found) });
+    const plugin = await node.plug(after, new FakePlugin([good("a"), good("b")]));
+    expect(await after.admit(pod)).toEqual(ADMITTED);
+    expect(plugin.allocated).toEqual([]);
+    const other = node.pod("other", [{ count: 1 }]);
+    expect(await after.admit(other)).toEqual(ADMITTED);
+    expect(idsOf(after, other)).toEqual(["b"]);
+    expect(after.records.pods().toSorted()).toEqual(["uid-other", "uid-pod"]);
+    node.running.clear();
+    expect((await after.containerDevices(pod, app!)).envs).toEqual([{ name: "DEVICES", value: "a" }]);
+    expect(plugin.allocated).toEqual([["b"], ["a"]]);
+  }
 });
 
 test("a checkpoint in which one letter changed is damaged", async () => {

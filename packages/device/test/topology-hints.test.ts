@@ -94,13 +94,11 @@ const cases: readonly {
   },
 ];
 
-for (const { name, devices, nodes = [0, 1], available, reusable = [], requested, hints } of cases) {
-  test(name, () => {
-    const all = on(devices);
-    const question = { requested, devices: all, available: available ?? all.keys(), reusable };
-    expect(shown(computeTopologyHints({ ...question, machineNodes: nodes }))).toEqual(hints);
-  });
-}
+test.each(cases)("$name", ({ devices, nodes = [0, 1], available, reusable = [], requested, hints }) => {
+  const all = on(devices);
+  const question = { requested, devices: all, available: available ?? all.keys(), reusable };
+  expect(shown(computeTopologyHints({ ...question, machineNodes: nodes }))).toEqual(hints);
+});
 
 test("what a container has already decides alone, and a changed request is impossible", () => {
   const devices = on({ a: [0], b: [0], c: [1] });

@@ -4,10 +4,18 @@
 import { dirname, join } from "node:path";
 import type { Component } from "@holdfast/core/lifecycle";
 import type { Logger } from "@holdfast/core/log";
+import {
+  CONTAINER_NAME_LABEL,
+  DEVICES_ANNOTATION,
+  INSTANCE_LABEL,
+  NODE_LABEL,
+  POD_UID_LABEL,
+} from "@holdfast/core/names";
 import type { ContainerStatus, Pod, PodStatus } from "@holdfast/core/pod-types";
 import { newestByName } from "@holdfast/core/runtime-status";
+import { ContainerState } from "@holdfast/cri";
 import { DeviceManager } from "@holdfast/device";
-import type { ResourceView } from "@holdfast/device";
+import type { FoundDevices, ResourceView } from "@holdfast/device";
 import {
   DEVICE_CHECKPOINT_NAME,
   fileDeviceCheckpoint,
@@ -42,6 +50,7 @@ export function makeDevicePlugins(options: DeviceSideOptions): DeviceSide {
       activePods: () => (isSettled() ? new Set(active().map(({ metadata }) => metadata.uid)) : undefined),
       isRunning: (uid, container) => newestByName(statusOf(uid)).get(container)?.state === "running",
     },
+    findRunning: () => findRunning(options),
     publish: bus,
     logger: log("device"),
     metrics,
@@ -90,6 +99,22 @@ export function makeDevicePlugins(options: DeviceSideOptions): DeviceSide {
       };
     },
   };
+}
+
+/** Containers of ours that run and have devices. */
+async function findRunning({ runtime, config, state }: DeviceSideOptions): Promise<readonly FoundDevices[]> {
+  const { containers } = await runtime.listContainers({
+    filter: {
+      state: { state: ContainerState.CONTAINER_RUNNING },
+      labelSelector: { [NODE_LABEL]: config.nodeName, [INSTANCE_LABEL]: state.instanceId },
+    },
+  });
+  return containers.flatMap(({ labels, annotations }) => {
+    const annotation = annotations[DEVICES_ANNOTATION];
+    const [podUid, container] = [labels[POD_UID_LABEL], labels[CONTAINER_NAME_LABEL]];
+    if (annotation === undefined || podUid === undefined || container === undefined) return [];
+    return [{ podUid, container, annotation }];
+  });
 }
 
 /** kubelet: UpdateAllocatedResourcesStatus; the pod's own containers only. */

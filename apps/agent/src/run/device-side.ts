@@ -13,13 +13,16 @@ import { allContainers } from "@holdfast/core/pod";
 import type { Pod, PodStatus } from "@holdfast/core/pod-types";
 import { isExtendedResourceName } from "@holdfast/core/resource-name";
 import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
+import type { CriClient } from "@holdfast/cri";
 import type { DedicatedResources, DeviceManager, NodeResource, ResourceView } from "@holdfast/device";
 import type { ContainerDeviceSource, PodAdmission, PodView } from "@holdfast/pod";
 import type { AgentConfig } from "../config/agent-config.ts";
 
 /** What it is made from. */
 export interface DeviceSideOptions {
-  readonly config: Pick<AgentConfig, "devicePluginsDir" | "bootIdFile">;
+  readonly config: Pick<AgentConfig, "devicePluginsDir" | "bootIdFile" | "nodeName">;
+  readonly runtime: Pick<CriClient, "listContainers">;
+  readonly state: { readonly instanceId: string };
   readonly clock: Clock;
   readonly bus: Bus;
   readonly metrics: Metrics;
