@@ -16,7 +16,7 @@ import type { ApiRouter } from "../src/api/server.ts";
 import type { Terminal } from "../src/cli/command.ts";
 import { runCli } from "../src/cli/main.ts";
 import type { AgentConfig } from "../src/config/agent-config.ts";
-import { evictionFigures, statsPodOf } from "../src/run/stats-side.ts";
+import { statsPodOf } from "../src/run/stats-side.ts";
 
 let dir: string;
 beforeEach(() => {
@@ -312,23 +312,4 @@ test("a pod of ours: its ready sandbox, what runs in it, where its cgroup, logs 
   });
   const ended = { ...status, containers: [container("c1", "exited", 10)] };
   expect(statsPodOf(POD, ended, { config, driver: "systemd", podsDir: "/pods" })).toBeUndefined();
-});
-
-test("eviction gets the node anew, pods as they were a moment ago, storage of the pods it asks about", async () => {
-  const asked: unknown[] = [];
-  const known = new KnownStats();
-  const { signal } = new AbortController();
-  const figures = evictionFigures({
-    sample: (options) => known.sample(options),
-    storage: async (options) => {
-      asked.push(options);
-      return { pods: [podStats("web", 1, 1)], problems: [] };
-    },
-  });
-  const { at, node, layout } = await figures.node(signal);
-  expect([at, node.nodeName, layout?.splitContainerFs]).toEqual([1, "here", false]);
-  expect(known.asked[0]).toEqual({ onlyNode: true, maxAgeMs: 0, signal });
-  expect((await figures.pods(signal)).map(({ podRef }) => podRef.name)).toEqual(["small", "big"]);
-  expect(await figures.storage([POD], signal)).toHaveLength(1);
-  expect(asked).toEqual([{ uids: new Set(["u1"]), signal }]);
 });

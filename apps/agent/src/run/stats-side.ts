@@ -11,8 +11,7 @@ import { DiskLedger, logTargetsOf } from "@holdfast/gc";
 import { podCgroupPath, qosCgroupPath } from "@holdfast/resource";
 import type { CgroupDriver } from "@holdfast/resource";
 import { SummaryProvider } from "@holdfast/stats";
-import type { FilesystemLayout, NodeStats, PodStats, StatsProblem } from "@holdfast/stats";
-import type { StatsHost, StatsPod, StatsProvider, StatsVolume } from "@holdfast/stats";
+import type { StatsHost, StatsPod, StatsVolume } from "@holdfast/stats";
 import { EMPTY_DIR_FOLDER } from "@holdfast/volume";
 import type { AgentConfig } from "../config/agent-config.ts";
 
@@ -85,33 +84,6 @@ export function statsVolumesOf(pod: Pod, podDir: string): readonly StatsVolume[]
       ? []
       : [{ name, path: `${podDir}/${EMPTY_DIR_FOLDER}/${name}`, ephemeral: emptyDir.medium !== "Memory" }],
   );
-}
-
-/** Figures in the cuts that eviction asks for: the node in each round, pods when one has to go, storage while pods have limits on it. */
-export interface EvictionFigures {
-  node(signal: AbortSignal): Promise<{
-    readonly at: number;
-    readonly node: NodeStats;
-    readonly layout: FilesystemLayout | undefined;
-    readonly problems: readonly StatsProblem[];
-  }>;
-  pods(signal: AbortSignal): Promise<readonly PodStats[]>;
-  storage(pods: readonly Pod[], signal: AbortSignal): Promise<readonly PodStats[]>;
-}
-
-/** Fits the `stats` of an EvictionManager as it is. */
-export function evictionFigures(stats: StatsProvider): EvictionFigures {
-  return {
-    async node(signal) {
-      const { at, summary, layout, problems } = await stats.sample({ onlyNode: true, maxAgeMs: 0, signal });
-      return { at, node: summary.node, layout, problems };
-    },
-    pods: async (signal) => (await stats.sample({ signal })).summary.pods,
-    async storage(pods, signal) {
-      const uids = new Set(pods.map(({ metadata }) => metadata.uid));
-      return (await stats.storage({ uids, signal })).pods;
-    },
-  };
 }
 
 /** What the disk ledger is made from. */
