@@ -6,6 +6,7 @@
 import { fork } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { get as httpGet } from "node:http";
+import { Session } from "node:inspector";
 import { cpus } from "node:os";
 import { performance } from "node:perf_hooks";
 import { noMetrics } from "@holdfast/core/metrics";
@@ -13,9 +14,9 @@ import type { Metrics } from "@holdfast/core/metrics";
 import { Client, credentials } from "@grpc/grpc-js";
 import { systemClock } from "@holdfast/core/node";
 import type { Pod, Probe } from "@holdfast/core/pod-types";
-import { ExecProber, ProbeManager } from "@holdfast/probe";
+import { buildProbeRequest, ExecProber, ProbeManager, resolveProbe } from "@holdfast/probe";
 import type { ProbeHandlers } from "@holdfast/probe";
-import { nodeProbeHandlers, probeOnce } from "@holdfast/probe/node";
+import { nodeProbeHandlers } from "@holdfast/probe/node";
 import type { ServerPorts } from "./servers.ts";
 
 const ATTEMPTS = 1500;
@@ -128,6 +129,34 @@ async function scheduler(count: number): Promise<object> {
   };
 }
 
+interface SampledNode {
+  readonly selfSize: number;
+  readonly children: readonly SampledNode[];
+}
+
+/** Bytes that V8 allocated during `work`, kept or not; sampled. */
+async function bytesOf(work: () => Promise<unknown>): Promise<number> {
+  const session = new Session();
+  session.connect();
+  const post = <T>(method: string, params: object = {}): Promise<T> =>
+    new Promise((resolve, reject) => {
+      session.post(method, params, (error, answer) =>
+        error === null ? resolve(answer as T) : reject(error),
+      );
+    });
+  await post("HeapProfiler.startSampling", {
+    samplingInterval: 512,
+    includeObjectsCollectedByMajorGC: true,
+    includeObjectsCollectedByMinorGC: true,
+  });
+  await work();
+  const { profile } = await post<{ profile: { head: SampledNode } }>("HeapProfiler.stopSampling");
+  session.disconnect();
+  const sum = (node: SampledNode): number =>
+    node.children.reduce((total, child) => total + sum(child), node.selfSize);
+  return sum(profile.head);
+}
+
 /** The same request through `node:http`, as a yardstick. */
 function viaNodeHttp(port: number): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -171,12 +200,32 @@ function execOnce(): Promise<unknown> {
   });
 }
 
+/** As a worker makes it: what is asked is made once. */
+function attemptOf(probe: Probe): () => Promise<unknown> {
+  const request = buildProbeRequest({
+    container: { name: "app", image: "" },
+    spec: resolveProbe(probe),
+    containerId: "",
+    podIp: "127.0.0.1",
+    userAgent: "kube-probe/1.36",
+  });
+  if (request.handler === "none" || request.handler === "exec") throw new Error("no probe of a socket");
+  return () => new Promise((resolve) => nodeProbeHandlers.start(request, resolve));
+}
+
 async function handler(name: string, attempt: () => Promise<unknown>): Promise<object> {
   for (let turn = 0; turn < ATTEMPTS / 5; turn++) await attempt();
   const micros = await cpuOf(async () => {
     for (let turn = 0; turn < ATTEMPTS; turn++) await attempt();
   });
-  return { handler: name, cpuMicrosPerProbe: round(micros / ATTEMPTS) };
+  const bytes = await bytesOf(async () => {
+    for (let turn = 0; turn < ATTEMPTS / 3; turn++) await attempt();
+  });
+  return {
+    handler: name,
+    cpuMicrosPerProbe: round(micros / ATTEMPTS),
+    heapBytesPerProbe: Math.round(bytes / (ATTEMPTS / 3)),
+  };
 }
 
 async function together(ports: ServerPorts, coalesceMs: number): Promise<object> {
@@ -217,11 +266,11 @@ export async function main(): Promise<void> {
   const whole: object[] = [];
   try {
     if (only === undefined || only === "handlers") {
-      handlers.push(await handler("tcp", () => probeOnce({ tcpSocket: { port: ports.http } })));
-      handlers.push(await handler("http", () => probeOnce({ httpGet: { port: ports.http } })));
+      handlers.push(await handler("tcp", attemptOf({ tcpSocket: { port: ports.http } })));
+      handlers.push(await handler("http", attemptOf({ httpGet: { port: ports.http } })));
       handlers.push(await handler("http, by node:http", () => viaNodeHttp(ports.http)));
       handlers.push(await handler("exec, without the runtime's part", execOnce));
-      handlers.push(await handler("grpc", () => probeOnce({ grpc: { port: ports.grpc } })));
+      handlers.push(await handler("grpc", attemptOf({ grpc: { port: ports.grpc } })));
       handlers.push(await handler("grpc, by grpc-js", () => viaGrpcJs(ports.grpc)));
     }
     console.table(handlers);
