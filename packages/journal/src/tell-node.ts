@@ -12,6 +12,12 @@ const MAX_CHAPTERS = 50;
 type Sentence = (data: Readonly<Record<string, unknown>>, event: JournalEvent) => string | undefined;
 
 const MAX_PLAIN = 200;
+/** What a runtime says of a failed pull is a paragraph. */
+const MAX_TITLE = 160;
+
+function shortened(title: string): string {
+  return title.length > MAX_TITLE ? `${title.slice(0, MAX_TITLE)}…` : title;
+}
 
 function mebibytes(data: Readonly<Record<string, unknown>>, key: string): string {
   const bytes = data[key];
@@ -119,8 +125,9 @@ function chapterOf(event: JournalEvent, sentences: Readonly<Record<string, Sente
   const own = message === "" ? plain(name, data) : `${reason === "" ? name : reason}: ${message}`;
   const { pod, container, device } = event.subject;
   const lines = [
+    ...(message.length > MAX_TITLE ? [message] : []),
     ...(pod === undefined ? [] : [`pod ${pod}${container === undefined ? "" : `, container ${container}`}`]),
     ...(device === undefined ? [] : [`device ${device}`]),
   ];
-  return { at: event.at, seq: event.seq, title: sentence ?? own, lines };
+  return { at: event.at, seq: event.seq, title: shortened(sentence ?? own), lines };
 }

@@ -76,3 +76,11 @@ test("an image's story is found under any of its names, in one order", async () 
     "Pulling: pulling",
   ]);
 });
+
+test("a message that is a paragraph stands below a short title", () => {
+  const message = `Failed to pull image: ${"x".repeat(400)}`;
+  const { headline, chapters } = tellImage("x:1", [onNode("pod/PullFailed", { reason: "Failed", message })]);
+  expect(headline.length).toBeLessThan(200);
+  expect(chapters[0]?.title).toMatch(/^Failed: Failed to pull image: x+…$/);
+  expect(chapters[0]?.lines).toEqual([message]);
+});
