@@ -133,7 +133,24 @@ function waitingChapters(events: readonly JournalEvent[]): readonly Chapter[] {
       chapters.push(obstacleChapter(event));
     }
   }
-  return chapters;
+  return withoutEcho(chapters, events);
+}
+
+/** A container's failure fails the pod's sync, too: that is told once, with the time of the next attempt, which the sync knows. */
+function withoutEcho(chapters: readonly Chapter[], events: readonly JournalEvent[]): readonly Chapter[] {
+  const typeOf = new Map(events.map(({ seq, type }) => [seq, type]));
+  const echo = chapters.find(({ seq }) => typeOf.get(seq) === "pod/SyncFailed");
+  const [message, ...due] = echo?.lines ?? [];
+  if (message === undefined) return chapters;
+  const isSame = (chapter: Chapter): boolean =>
+    chapter !== echo && chapter.lines.some((line) => line.includes(message));
+  if (!chapters.some(isSame)) return chapters;
+  return chapters.flatMap((chapter) => {
+    if (chapter === echo) return [];
+    return isSame(chapter) && chapter.lines.length === 1
+      ? [{ ...chapter, lines: [...chapter.lines, ...due] }]
+      : [chapter];
+  });
 }
 
 /** A container may lose a process and go on: nothing ended, and still something is wrong. */

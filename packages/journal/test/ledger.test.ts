@@ -302,3 +302,21 @@ test("a group that dies with its main process is one end, and no child's kill be
     "process sh was killed, pid 7, it used 25Mi, the limit is 24Mi, along with the others of its cgroup (memory.oom.group)",
   );
 });
+
+test("a pull that fails is one obstacle, with the time of the next attempt", () => {
+  const onPod = { podUid: UID, pod: POD };
+  const story = tellPod({
+    pod: POD,
+    terminations: [],
+    events: [
+      event("pod/SyncFailed", 3, onPod, { step: "sync", message: "no such image", retryInMs: 10_000 }),
+      event("pod/ContainerFailed", 2, ABOUT, { waiting: "ErrImagePull", message: "Error: no such image" }),
+    ],
+  });
+  expect(story?.chapters.map(({ title, lines }) => [title, ...lines])).toEqual([
+    ["web waits: ErrImagePull", "Error: no such image", "the next attempt is due at 1970-01-01T00:00:13Z"],
+  ]);
+  const other = event("pod/SyncFailed", 3, onPod, { message: "no cgroup", retryInMs: 10_000 });
+  const both = [other, event("pod/ContainerFailed", 2, ABOUT, { message: "Error: no such image" })];
+  expect(tellPod({ pod: POD, terminations: [], events: both })?.chapters).toHaveLength(2);
+});
