@@ -204,9 +204,10 @@ test("plugin killed, agent killed, both, in turn: nobody loses a device, a conta
     "null-3",
   ]);
 
-  // The agent again, while the plugin stays: it sees the new socket and registers.
+  // The agent again, without its checkpoint, while the plugin stays: it sees the new socket and registers; the containers say what they have.
   const third = await node.runningContainer("holder", "main", 2);
   await node.kill9();
+  rmSync(join(folder.plugins, "kubelet_internal_checkpoint"));
   await node.start();
   await untilAllocatable(node, 4);
   expect((await node.runningContainer("holder", "main", 2)).id).toBe(third.id);
