@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from "vitest";
 import { CpuSet, CpuTopology } from "@holdfast/resource";
+import type { CpuPolicyOptions } from "@holdfast/resource";
 import { layOut } from "./fixtures/machines.ts";
 import type { MachineShape } from "./fixtures/machines.ts";
 import { guaranteed } from "./fixtures/pods.ts";
@@ -14,6 +15,13 @@ const LARGE_SMT: MachineShape = { sockets: 1, coresPerSocket: 128, threads: 2, c
 const DUAL_NODES: MachineShape = { sockets: 2, coresPerSocket: 96, nodesPerSocket: 2, coresPerL3: 8 };
 const MONOLITHIC: MachineShape = { sockets: 2, coresPerSocket: 60, nodesPerSocket: 2, threads: 2 };
 
+const SINGLE: MachineShape = { sockets: 1, coresPerSocket: 32, coresPerL3: 8 };
+const LARGE: MachineShape = { sockets: 1, coresPerSocket: 128, coresPerL3: 8 };
+const ONE_CACHE: MachineShape = { sockets: 1, coresPerSocket: 128 };
+
+const WHOLE_CORES: CpuPolicyOptions = { fullPcpusOnly: true, preferAlignCpusByUncoreCache: true };
+const ANY_THREADS = { preferAlignCpusByUncoreCache: true };
+const STRICT = { ...ANY_THREADS, strictCpuReservation: true };
 const TWO_SOCKETS = "0-1,96-97,192-193,288-289";
 
 interface Case {
@@ -25,7 +33,8 @@ interface Case {
   /** CPUs that others have. */
   readonly busyCpus?: string;
   readonly apps: readonly number[];
-  /** Caches that all of it must lie in, by number. */
+  readonly options?: CpuPolicyOptions;
+  /** Caches that it lies in, by number. */
   readonly caches: readonly number[];
   /** Exactly these CPUs. */
   readonly cpus?: string;
@@ -123,26 +132,122 @@ const CASES: readonly Case[] = [
     caches: [0],
     cpus: "2-4,122-124",
   },
+  { name: "a cache that is whole", shape: LARGE, reserved: "0-3", apps: [8], caches: [1] },
+  {
+    name: "one cache that is fragmented",
+    shape: ONE_CACHE,
+    reserved: "0-1",
+    busyCpus: "6-9,12-15,18-19",
+    apps: [12],
+    caches: [0],
+    cpus: "2-5,10-11,16-17,20-23",
+  },
+  {
+    name: "two halves where none is whole",
+    shape: SINGLE,
+    reserved: "0-3",
+    busyCpus: "8-11,16-19,24-27",
+    apps: [8],
+    caches: [0, 1],
+  },
+  { name: "an odd count", shape: SINGLE, reserved: "0-3", apps: [5], caches: [1], cpus: "8-12" },
+  {
+    name: "SMT: an odd count",
+    shape: SMALL_SMT,
+    reserved: "0-1,64-65",
+    apps: [3],
+    options: ANY_THREADS,
+    caches: [0],
+    cpus: "2-3,66",
+  },
+  {
+    name: "SMT: odd of odd",
+    shape: SMALL_SMT,
+    reserved: "0-1,64",
+    apps: [3],
+    options: ANY_THREADS,
+    caches: [0],
+    cpus: "2,65-66",
+  },
+  {
+    name: "SMT: even of odd",
+    shape: SMALL_SMT,
+    reserved: "0-1,64",
+    apps: [4],
+    options: ANY_THREADS,
+    caches: [1],
+    cpus: "4-5,68-69",
+  },
+  {
+    name: "SMT: a large odd count",
+    shape: SMALL_SMT,
+    reserved: "0-1,64",
+    apps: [11],
+    options: ANY_THREADS,
+    caches: [0, 1],
+    cpus: "2,4-7,65-66,68-71",
+  },
+  {
+    name: "one cache, odd of odd",
+    shape: MONOLITHIC,
+    reserved: "0-1,120",
+    busyCpus: "128-239",
+    apps: [5],
+    options: ANY_THREADS,
+    caches: [0],
+    cpus: "2-3,121-123",
+  },
+  {
+    name: "one cache, even of odd",
+    shape: MONOLITHIC,
+    reserved: "0-1,120",
+    busyCpus: "128-239",
+    apps: [4],
+    options: ANY_THREADS,
+    caches: [0],
+    cpus: "2-3,122-123",
+  },
+  {
+    name: "beside CPUs that are strictly reserved",
+    shape: SMALL_SMT,
+    reserved: "0-1,64-65",
+    apps: [2],
+    options: STRICT,
+    caches: [0],
+    cpus: "2,66",
+  },
+  {
+    name: "one cache, strictly reserved",
+    shape: MONOLITHIC,
+    reserved: "0-1,120-121",
+    apps: [4],
+    options: STRICT,
+    caches: [0],
+    cpus: "2-3,122-123",
+  },
 ];
 
-describe("whole cores, aligned by L3 cache", () => {
-  it.each(CASES)("$name", ({ shape, reserved, busy = [], busyCpus = "", apps, caches, cpus }) => {
-    const topology = new CpuTopology(layOut(shape));
-    const numbered = (numbers: readonly number[]): CpuSet =>
-      topology.cpusOfAll(
-        "uncore",
-        numbers.map((number) => topology.uncores[number] ?? -1),
-      );
-    const taken = numbered(busy).union(CpuSet.parse(busyCpus)).difference(CpuSet.parse(reserved));
-    const options = { fullPcpusOnly: true, preferAlignCpusByUncoreCache: true };
-    const pool = topology.all.difference(taken);
-    const { policy, state } = policyOn(shape, { reserved, pool: String(pool), options });
-    const given = allocateAll(policy, state, guaranteed("p", apps)).map((text) => CpuSet.parse(text));
-    expect(given.map(({ size }) => size)).toEqual(apps);
-    for (const set of given) {
-      expect(set.difference(numbered(caches)).ids).toEqual([]);
-      expect(policy.isAligned("core", set)).toBe(true);
-    }
-    if (cpus !== undefined) expect(given.map(String)).toEqual([cpus]);
-  });
+describe("alignment by L3 cache", () => {
+  it.each(CASES)(
+    "$name",
+    ({ shape, reserved, busy = [], busyCpus = "", apps, options = WHOLE_CORES, caches, cpus }) => {
+      const topology = new CpuTopology(layOut(shape));
+      const numbered = (numbers: readonly number[]): CpuSet =>
+        topology.cpusOfAll(
+          "uncore",
+          numbers.map((number) => topology.uncores[number] ?? -1),
+        );
+      const taken = numbered(busy).union(CpuSet.parse(busyCpus)).difference(CpuSet.parse(reserved));
+      const kept = options.strictCpuReservation === true ? CpuSet.parse(reserved) : CpuSet.empty;
+      const pool = topology.all.difference(taken).difference(kept);
+      const { policy, state } = policyOn(shape, { reserved, pool: String(pool), options });
+      const given = allocateAll(policy, state, guaranteed("p", apps)).map((text) => CpuSet.parse(text));
+      expect(given.map(({ size }) => size)).toEqual(apps);
+      const all = new CpuSet(given.flatMap(({ ids }) => ids));
+      expect(topology.idsOf("uncore", all).map((id) => topology.uncores.indexOf(id))).toEqual(caches);
+      if (options.fullPcpusOnly === true)
+        expect(given.every((set) => policy.isAligned("core", set))).toBe(true);
+      if (cpus !== undefined) expect(given.map(String)).toEqual([cpus]);
+    },
+  );
 });
