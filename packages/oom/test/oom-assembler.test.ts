@@ -78,7 +78,7 @@ test("a summary whose kill line never comes is told as it is", () => {
 });
 
 test("a kill line from another time is not the open report's, whichever way the time goes", () => {
-  const [report = [], other = []] = ["linux-4.9-pieces", "linux-3.10-memcg"].map(recordsOf);
+  const [report, other] = [recordsOf("linux-4.9-pieces"), recordsOf("linux-3.10-memcg")];
   // The first report loses its kill line, the second all but it: the numbers go on, as if nothing were missing.
   const mixed = [...report.slice(0, -1), ...other.slice(-1)].map((text, index) =>
     text.replace(/^(\d+),\d+/, `$1,${index + 1}`),
