@@ -132,9 +132,12 @@ function rejectionOf(signal: AbortSignal): Promise<never> {
   });
 }
 
+/** Keeps nothing between two texts that are whole. */
+const decoder = new TextDecoder();
+
 /** stdout, then stderr, cut to 10 KiB. */
 function outputOf(stdout: Uint8Array, stderr: Uint8Array): string {
-  const decoder = new TextDecoder();
+  if (stdout.length + stderr.length === 0) return "";
   if (stderr.length === 0) return decoder.decode(stdout.subarray(0, MAX_OUTPUT_BYTES));
   const bytes = new Uint8Array(Math.min(stdout.length + stderr.length, MAX_OUTPUT_BYTES));
   bytes.set(stdout.subarray(0, bytes.length));
