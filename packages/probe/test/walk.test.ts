@@ -100,3 +100,37 @@ test("whatever happens, a verdict has its probes behind it", async () => {
     { numRuns: 150 },
   );
 });
+
+test("readiness follows the truth within one period, over restarts of the agent too, with the settings that the agent has", async () => {
+  const change = fc.record({ afterMs: fc.integer({ min: 1, max: 5000 }), crash: fc.boolean() });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(change, { maxLength: 12 }),
+      fc.integer({ min: 1, max: 3 }),
+      async (changes, s) => {
+        await using environment = new Environment({ coalesceMs: 100, restartSpreadMs: 1000 });
+        const { handlers, clock } = environment;
+        const of = podOf({ readinessProbe: http({ periodSeconds: s, failureThreshold: 1 }) });
+        // Waking up together may cost a tenth of a period once.
+        const periodMs = s * 1000 + 100;
+        let truth = false;
+        handlers.answers.set(80, () => (truth ? SUCCESS : FAILURE));
+        await environment.manager.start();
+        environment.manager.addPod(of);
+        await environment.run("c1");
+        for (const { afterMs, crash } of changes) {
+          await clock.advance(afterMs);
+          if (crash) {
+            await environment.crash();
+            environment.manager.addPod(of);
+            await environment.manager.start();
+          }
+          truth = !truth;
+          await clock.advance(periodMs);
+          expect(environment.manager.readiness("c1")).toBe(truth ? "success" : "failure");
+        }
+      },
+    ),
+    { numRuns: 60 },
+  );
+});
