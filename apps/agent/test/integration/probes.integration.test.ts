@@ -2,6 +2,8 @@
 
 // Probes of every kind and handler on a real runtime: what they decide, what they leave alone, and that an agent's restart changes no verdict.
 import type { Termination } from "@holdfast/journal";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { PodObject, TerminationList } from "../../src/api/types.ts";
 import { container, forever, pod, script } from "./harness/manifests.ts";
@@ -244,4 +246,28 @@ test("a cordoned pod that misbehaves is kept for inspection: its liveness kills 
   expect((await node.runningContainer("odd")).id).toBe(id);
   await node.cli("uncordon", "pod", `odd-${node.name}`);
   expect((await newestEnd(node, "odd")).cause).toBe("LivenessProbe");
+});
+
+test.each([
+  [true, "hunter2"],
+  [false, "8 bytes"],
+])("with probeOutput %s events say %s", async (probeOutput, said) => {
+  const leaks = { exec: { command: ["sh", "-c", "echo $TOKEN; exit 1"] } };
+  const env = [{ name: "TOKEN", value: "hunter2" }];
+  await using node = await startNode({
+    agent: { probeOutput },
+    pods: [probed("leaks", forever(), { env, readinessProbe: { ...leaks, ...fast } })],
+  });
+  const texts = async (): Promise<string> => {
+    const shown = await node.cli("describe", "pod", `leaks-${node.name}`);
+    return `${shown.stdout}${(await node.cli("events")).stdout}`;
+  };
+  await node.until(async () => (await texts()).includes(`Readiness probe failed: ${said}`), "it has failed");
+  if (probeOutput) return;
+  expect(await texts()).not.toContain("hunter2");
+  await node.stop();
+  const journals = readdirSync(node.places.state).filter((file) => file.startsWith("journal.db"));
+  expect(journals).not.toEqual([]);
+  for (const file of journals)
+    expect(readFileSync(join(node.places.state, file)).includes("hunter2"), file).toBe(false);
 });
