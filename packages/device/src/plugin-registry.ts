@@ -208,6 +208,8 @@ export class PluginRegistry {
         problem: pool.problem,
       });
     for (const change of changes) this.#tellHealth(pool, change);
+    // What was unknown while no plugin told is known again.
+    if (phase !== pool.phase) this.#tellHolders(pool);
     const after = pool.counts();
     const isSame = before.capacity === after.capacity && before.allocatable === after.allocatable;
     if (!isSame || phase !== pool.phase || changes.length > 0) this.countsChanged(pool);
@@ -238,6 +240,12 @@ export class PluginRegistry {
     onPodChanged(holder.podUid);
   }
 
+  /** The health of all that pods hold of it is known, or not known any more. */
+  #tellHolders(pool: ResourcePool): void {
+    for (const podUid of new Set(this.#options.records.owners(pool.name).values()))
+      this.#options.onPodChanged(podUid);
+  }
+
   #ended(endpoint: PluginEndpoint, reason: string): void {
     const { pools, logger, publish, clock, graceMs = DEFAULT_GRACE_MS } = this.#options;
     const { resource, socket } = endpoint;
@@ -245,6 +253,7 @@ export class PluginRegistry {
     if (pool?.stop(endpoint, reason) !== true) return;
     logger.warn("device plugin is gone", { resource, socket, reason });
     publish.publish(PluginStopped, { resource, socket, message: reason }, about(resource));
+    this.#tellHolders(pool);
     this.countsChanged(pool);
     this.#grace.set(
       resource,

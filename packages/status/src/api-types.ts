@@ -64,6 +64,19 @@ export interface ApiContainerStatus extends ContainerStatus {
   /** What is in force: of a running container as the runtime says it, else as the spec does. */
   resources?: ResourceRequirements;
   user?: { linux: { uid: number; gid: number; supplementalGroups?: number[] } };
+  allocatedResourcesStatus?: readonly AllocatedResourceStatus[];
+}
+
+/** `v1.ResourceStatus`: health of what a container was given for one resource. kubelet: ResourceHealthStatus. */
+export interface AllocatedResourceStatus {
+  /** Name of the resource. */
+  readonly name: string;
+  readonly resources: readonly {
+    readonly resourceID: string;
+    readonly health: "Healthy" | "Unhealthy" | "Unknown";
+    /** Why it is not healthy. */
+    readonly message?: string;
+  }[];
 }
 
 /** `v1.PodStatus` with ephemeral containers, and with fields that others write and the kubelet leaves alone. */

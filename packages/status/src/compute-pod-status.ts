@@ -4,7 +4,7 @@
 import { isSidecar, podQosClass } from "@holdfast/core/pod";
 import type { Pod, PodCondition, PodPhase, PodStatus } from "@holdfast/core/pod-types";
 import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
-import type { ApiContainerStatus, ApiPodStatus } from "./api-types.ts";
+import type { AllocatedResourceStatus, ApiContainerStatus, ApiPodStatus } from "./api-types.ts";
 import { findCondition } from "./api-types.ts";
 import { computeContainerStatuses } from "./compute-container-statuses.ts";
 import type { ContainerStatusLists } from "./compute-container-statuses.ts";
@@ -37,6 +37,10 @@ export interface PodStatusInput extends PodStatusOptions {
   /** Primary address of the node first, at most one more of the other family. Empty: unknown. */
   readonly hostIPs: readonly string[];
   readonly probes?: ProbeVerdicts | undefined;
+  /** Health of the devices of the pod's own containers. */
+  readonly devices?:
+    | { allocatedResourcesStatus(podUid: string, container: string): readonly AllocatedResourceStatus[] }
+    | undefined;
   /** Default `containerd`. */
   readonly runtimeName?: string;
   /** Who took the pod out of traffic. */
@@ -66,12 +70,21 @@ export function generateApiPodStatus(input: PodStatusInput): GeneratedPodStatus 
     ...addressesOf(input),
     startTime: previous?.startTime ?? now,
     ...(statuses.init.length === 0 ? {} : { initContainerStatuses: [...statuses.init] }),
-    containerStatuses: [...statuses.regular],
+    containerStatuses: statuses.regular.map((container) => withDeviceHealth(input, container)),
     ...(statuses.ephemeral === undefined ? {} : { ephemeralContainerStatuses: [...statuses.ephemeral] }),
     qosClass: podQosClass(pod.spec),
     ...(observed === 0 ? {} : { observedGeneration: observed }),
   };
   return { status: normalizePodStatus(pod, status), refused: legal.refused };
+}
+
+/** kubelet: UpdateAllocatedResourcesStatus; of the pod's own containers only. */
+function withDeviceHealth(
+  { devices, pod }: PodStatusInput,
+  container: ApiContainerStatus,
+): ApiContainerStatus {
+  const known = devices?.allocatedResourcesStatus(pod.metadata.uid, container.name) ?? [];
+  return known.length === 0 ? container : { ...container, allocatedResourcesStatus: known };
 }
 
 /** In the kubelet's order: others', resizes, a disruption, then those that the statuses say. */

@@ -7,6 +7,7 @@ export { PodCordonChanged, PodStatusChanged, StatusSinkChanged } from "./events.
 export type { PodCordonChange, PodStatusChange, StatusSinkChange } from "./events.ts";
 export { findCondition } from "./api-types.ts";
 export type {
+  AllocatedResourceStatus,
   ApiContainer,
   ApiContainerStatus,
   ApiObjectMeta,

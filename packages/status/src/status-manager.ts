@@ -19,7 +19,7 @@ import type { Counter, Metrics } from "@holdfast/core/metrics";
 import { formatPod } from "@holdfast/core/pod";
 import type { Pod, PodStatus } from "@holdfast/core/pod-types";
 import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
-import type { ApiPodStatus } from "./api-types.ts";
+import type { AllocatedResourceStatus, ApiPodStatus } from "./api-types.ts";
 import { findCondition } from "./api-types.ts";
 import { isStaticPod } from "./compute-pod-phase.ts";
 import { apiStatus, generateApiPodStatus } from "./compute-pod-status.ts";
@@ -56,6 +56,10 @@ export interface StatusManagerOptions {
   /** The node's addresses, the primary one first. Asked at each update. Default: unknown. */
   readonly hostIPs?: () => readonly string[];
   readonly probes?: ProbeVerdicts;
+  /** Health of the devices that a container has. Asked at each update. Default: none is known. */
+  readonly devices?: {
+    allocatedResourcesStatus(podUid: string, container: string): readonly AllocatedResourceStatus[];
+  };
   /** The runtime's name in `containerID`. Default `containerd`. */
   readonly runtimeName?: string;
   /** How many pods at most; the one that was quiet for longest goes first, and is counted. Default 4096. */
@@ -106,7 +110,7 @@ export class StatusManager implements PodStatusPort {
 
   /** Computes, keeps and returns the status. Publishes when it changed, and the first time in this process. */
   update(pod: Pod, runtime: RuntimePodStatus, options: PodStatusOptions): PodStatus {
-    const { clock, hostIPs, probes, runtimeName } = this.#options;
+    const { clock, hostIPs, probes, runtimeName, devices } = this.#options;
     const { uid } = pod.metadata;
     const entry = this.#entries.get(uid);
     const resize = entry?.resize ?? resizeConditionsIn(apiStatus(pod)?.conditions);
@@ -120,6 +124,7 @@ export class StatusManager implements PodStatusPort {
       now: clock.now(),
       hostIPs: hostIPs?.() ?? [],
       probes,
+      devices,
       cordon: entry?.cordon,
       resize,
       ...(runtimeName === undefined ? {} : { runtimeName }),

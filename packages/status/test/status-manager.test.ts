@@ -203,3 +203,32 @@ test("there is a limit to how many are kept", () => {
   // It comes back from the disk.
   expect(manager.get("1")?.phase).toBe("Pending");
 });
+
+// kubelet: TestUpdateAllocatedResourcesStatus
+test("health of devices stands in the statuses of the pod's own containers, and a change of it is a change", () => {
+  const health = new Map([["main", "Healthy" as "Healthy" | "Unhealthy"]]);
+  const { manager } = setUp({
+    devices: {
+      allocatedResourcesStatus: (_uid, container) => {
+        const word = health.get(container);
+        return word === undefined
+          ? []
+          : [{ name: "example.com/gpu", resources: [{ resourceID: "gpu-0", health: word }] }];
+      },
+    },
+  });
+  const web = pod("Always");
+  const [container] = web.spec.containers;
+  health.set(container?.name ?? "", "Healthy");
+  const told = () =>
+    JSON.stringify(
+      manager.update(web, runtime([record(container?.name ?? "")]), options()).containerStatuses,
+    );
+  expect(told()).toContain(
+    '"allocatedResourcesStatus":[{"name":"example.com/gpu","resources":[{"resourceID":"gpu-0","health":"Healthy"}]}]',
+  );
+  health.set(container?.name ?? "", "Unhealthy");
+  expect(told()).toContain('"health":"Unhealthy"');
+  health.clear();
+  expect(told()).not.toContain("allocatedResourcesStatus");
+});

@@ -11,7 +11,7 @@ import {
   NODE_LABEL,
   POD_UID_LABEL,
 } from "@holdfast/core/names";
-import type { ContainerStatus, Pod, PodStatus } from "@holdfast/core/pod-types";
+import type { Pod } from "@holdfast/core/pod-types";
 import { newestByName } from "@holdfast/core/runtime-status";
 import { ContainerState } from "@holdfast/cri";
 import { DeviceManager } from "@holdfast/device";
@@ -90,7 +90,7 @@ export function makeDevicePlugins(options: DeviceSideOptions): DeviceSide {
     source: manager,
     provider: manager,
     resources: () => manager.resources(),
-    withHealth: (pod, status) => withDeviceHealth(manager, pod, status),
+    allocatedResourcesStatus: (uid, container) => manager.allocatedResourcesStatus(uid, container),
     list: () => {
       manager.collectGarbage();
       return {
@@ -115,18 +115,6 @@ async function findRunning({ runtime, config, state }: DeviceSideOptions): Promi
     if (annotation === undefined || podUid === undefined || container === undefined) return [];
     return [{ podUid, container, annotation }];
   });
-}
-
-/** kubelet: UpdateAllocatedResourcesStatus; the pod's own containers only. */
-function withDeviceHealth(manager: DeviceManager, { metadata }: Pod, status: PodStatus): PodStatus {
-  if (manager.records.ofPod(metadata.uid).length === 0) return status;
-  const containerStatuses = status.containerStatuses?.map((container): ContainerStatus => {
-    const allocatedResourcesStatus = manager.allocatedResourcesStatus(metadata.uid, container.name);
-    return allocatedResourcesStatus.length === 0
-      ? container
-      : Object.assign({ ...container }, { allocatedResourcesStatus });
-  });
-  return containerStatuses === undefined ? status : { ...status, containerStatuses };
 }
 
 /** `namespace/name` of each pod that holds a device of the resource, by UID. */

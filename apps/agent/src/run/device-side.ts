@@ -10,11 +10,16 @@ import type { Component } from "@holdfast/core/lifecycle";
 import type { Logger } from "@holdfast/core/log";
 import type { Metrics } from "@holdfast/core/metrics";
 import { allContainers } from "@holdfast/core/pod";
-import type { Pod, PodStatus } from "@holdfast/core/pod-types";
 import { isExtendedResourceName } from "@holdfast/core/resource-name";
 import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
 import type { CriClient } from "@holdfast/cri";
-import type { DedicatedResources, DeviceManager, NodeResource, ResourceView } from "@holdfast/device";
+import type {
+  AllocatedResourceStatus,
+  DedicatedResources,
+  DeviceManager,
+  NodeResource,
+  ResourceView,
+} from "@holdfast/device";
 import type { ContainerDeviceSource, PodAdmission, PodView } from "@holdfast/pod";
 import type { AgentConfig } from "../config/agent-config.ts";
 
@@ -57,8 +62,8 @@ export interface DeviceSide {
   readonly provider: DeviceManager | undefined;
   /** Capacity and allocatable, for node status. */
   resources(): readonly NodeResource[];
-  /** The status with what is known of the health of its containers' devices. */
-  withHealth(pod: Pod, status: PodStatus): PodStatus;
+  /** Health of a container's devices, for its status. */
+  allocatedResourcesStatus(podUid: string, container: string): readonly AllocatedResourceStatus[];
   /** Undefined while plugins are off. */
   list(): DeviceList | undefined;
 }
@@ -92,7 +97,7 @@ const NO_PLUGINS: DeviceSide = {
   source: undefined,
   provider: undefined,
   resources: () => [],
-  withHealth: (_pod, status) => status,
+  allocatedResourcesStatus: () => [],
   list: () => undefined,
 };
 

@@ -295,7 +295,7 @@ export class LocalView implements AgentView, Component {
     ];
     return {
       ...pod,
-      status: side?.devices.withHealth(pod, view.status ?? NO_STATUS) ?? view.status ?? NO_STATUS,
+      status: view.status ?? NO_STATUS,
       holdfast: {
         worker: state,
         problems,

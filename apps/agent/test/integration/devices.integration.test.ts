@@ -152,8 +152,11 @@ test("a container sees exactly its devices, variables and mounts; the loser of t
   plugin.signal("SIGUSR1");
   await untilAllocatable(node, 3);
   expect((await node.cli("get", "devices")).stdout).toMatch(/null-0 +Unhealthy .*it is full/);
-  expect(JSON.stringify((await node.pod("three"))?.status.containerStatuses)).toContain(
-    '{"resourceID":"null-0","health":"Unhealthy","message":"the plugin says Unhealthy: it is full"}',
+  const told =
+    '{"resourceID":"null-0","health":"Unhealthy","message":"the plugin says Unhealthy: it is full"}';
+  await node.until(
+    async () => JSON.stringify((await node.pod("three"))?.status.containerStatuses).includes(told),
+    "the pod's status says so",
   );
   expect((await node.runningContainer("three")).id).toBe(id);
   for (const name of ["three", "plain", "loser"]) node.remove(name);
