@@ -224,7 +224,10 @@ async function world(): Promise<World> {
   const clock = new ManualClock();
   const fake = new FakeRuntime({
     clock,
-    images: ["used", "unused"].map((name) => ({ reference: `holdfast.local/${name}:1`, size: 10 * MIB })),
+    images: ["used", "unused", "pause"].map((name) => ({
+      reference: `holdfast.local/${name}:1`,
+      size: 10 * MIB,
+    })),
   });
   const labels = {
     [POD_NAME_LABEL]: "web",
@@ -243,7 +246,17 @@ async function world(): Promise<World> {
   }
   const disk = new MemoryDisk();
   const ledger = new DiskLedger({
-    runtime: fake,
+    runtime: {
+      listImages: fake.listImages,
+      listContainers: fake.listContainers,
+      listContainerStats: fake.listContainerStats,
+      imageFsInfo: fake.imageFsInfo,
+      // As containerd 1.6 says it.
+      status: async (request, options) => ({
+        ...(await fake.status(request, options)),
+        info: { config: JSON.stringify({ sandboxImage: "holdfast.local/pause:1" }) },
+      }),
+    },
     host: disk,
     clock,
     stateDir: "/state",
@@ -266,7 +279,8 @@ describe("the ledger of a runtime", () => {
     expect(view.filesystems).toHaveLength(1);
     expect(view.filesystems[0]?.roles).toEqual(["node", "images", "writable layers", "logs"]);
     expect(kinds(view)).toMatchObject({
-      "images-in-use": [expect.stringContaining("used:1")],
+      // The second is what sandboxes are made of.
+      "images-in-use": [expect.stringContaining("used:1"), expect.stringContaining("pause:1")],
       "images-unused": [expect.stringContaining("unused:1")],
       logs: ["default/web"],
       emptydirs: ["default/web"],
@@ -307,14 +321,20 @@ describe("the ledger of a runtime", () => {
     const { disk, clock } = await world();
     const away = (): Promise<never> => Promise.reject(new Error("the runtime is away"));
     const ledger = new DiskLedger({
-      runtime: { listImages: away, listContainers: away, listContainerStats: away, imageFsInfo: away },
+      runtime: {
+        listImages: away,
+        listContainers: away,
+        listContainerStats: away,
+        imageFsInfo: away,
+        status: away,
+      },
       host: disk,
       clock,
       stateDir: "/state",
       podsDir: "/state/pods",
     });
     const view = await ledger.read();
-    expect(view.problems).toHaveLength(4);
+    expect(view.problems).toHaveLength(5);
     expect(Object.keys(kinds(view))).toEqual(["logs", "emptydirs", "agent", "others", "reserved"]);
   });
 
@@ -349,6 +369,7 @@ describe("the ledger of a runtime", () => {
         listContainers: runtime.listContainers,
         listContainerStats: runtime.listContainerStats,
         imageFsInfo: runtime.imageFsInfo,
+        status: runtime.status,
       },
       host: disk,
       clock,

@@ -13,7 +13,8 @@ import { withDeadline } from "@holdfast/core/lifecycle";
 import { CONTAINER_NAME_LABEL, POD_NAME_LABEL, POD_NAMESPACE_LABEL } from "@holdfast/core/names";
 import { ContainerState } from "@holdfast/cri";
 import type { Container, CriClient } from "@holdfast/cri";
-import { computeImageUsers } from "../image/image-users.ts";
+import { computeImageUsers, ImageIndex } from "../image/image-users.ts";
+import { sandboxImagesIn } from "../image/verbose-info.ts";
 import { computeDiskLedger } from "./compute-disk-ledger.ts";
 import { diskHeldBy } from "./disk-ledger-text.ts";
 import type { DiskFacts, DiskFilesystem, DiskItem, DiskLedgerView } from "./disk-facts.ts";
@@ -21,7 +22,7 @@ import type { DiskFacts, DiskFilesystem, DiskItem, DiskLedgerView } from "./disk
 /** The runtime calls of the ledger. */
 export type DiskLedgerRuntime = Pick<
   CriClient,
-  "listImages" | "listContainers" | "listContainerStats" | "imageFsInfo"
+  "listImages" | "listContainers" | "listContainerStats" | "imageFsInfo" | "status"
 >;
 
 /** The machine as the ledger needs it. Each call must end by itself, also on a dead mount: `@holdfast/stats` has readers that do. */
@@ -128,11 +129,12 @@ async function readFacts(
     }
   };
   const call = { signal, deadlineMs: CALL_MS };
-  const [images, containers, stats, info] = await Promise.all([
+  const [images, containers, stats, info, status] = await Promise.all([
     part("images", () => runtime.listImages({}, call)),
     part("containers", () => runtime.listContainers({}, call)),
     part("writable layers", () => runtime.listContainerStats({}, call)),
     part("the runtime's file systems", () => runtime.imageFsInfo({}, call)),
+    part("the sandbox image", () => runtime.status({ verbose: true }, call)),
   ]);
   const imageFs = info?.imageFilesystems[0];
   const containerFs = info?.containerFilesystems[0] ?? imageFs;
@@ -161,7 +163,7 @@ async function readFacts(
         : {
             device: image.device,
             onDiskBytes: snapshots === undefined ? undefined : snapshots + (content?.bytes ?? 0),
-            list: diskImages(images.images, containers?.containers),
+            list: diskImages(images.images, containers?.containers, sandboxImagesIn(status?.info ?? {})),
           },
     layers:
       layer === undefined || stats === undefined
@@ -196,16 +198,18 @@ function mergeFilesystems(
 type ListedImages = Awaited<ReturnType<DiskLedgerRuntime["listImages"]>>["images"];
 type ListedStats = Awaited<ReturnType<DiskLedgerRuntime["listContainerStats"]>>["stats"];
 
-/** An image is in use when a container of anybody's, dead ones too, was made from it, or when the runtime pins it. Unknown users: all are. */
+/** An image is in use when a container of anybody's, dead ones too, was made from it, when sandboxes are, or when the runtime pins it. Unknown users: all are. */
 function diskImages(
   images: ListedImages,
   containers: readonly Container[] | undefined,
+  sandboxImages: readonly string[],
 ): NonNullable<DiskFacts["images"]>["list"] {
+  const sandboxImage = new ImageIndex(images).find(sandboxImages);
   const users = containers === undefined ? undefined : computeImageUsers(images, containers, () => []);
   return images.map(({ id, repoTags, repoDigests, size, pinned }) => ({
     name: repoTags[0] ?? repoDigests[0] ?? id,
     bytes: Number(size),
-    inUse: pinned || users === undefined || (users.get(id)?.length ?? 0) > 0,
+    inUse: pinned || id === sandboxImage || users === undefined || (users.get(id)?.length ?? 0) > 0,
   }));
 }
 
