@@ -15,6 +15,7 @@ import { newestByName } from "@holdfast/core/runtime-status";
 import type { ContainerRecord, RuntimePodStatus } from "@holdfast/core/runtime-status";
 import type { CriClient } from "@holdfast/cri";
 import type { DedicatedResources as PodResources } from "@holdfast/device";
+import { thresholdAmount } from "@holdfast/eviction";
 import type { MachineFacts } from "@holdfast/node";
 import type { PodAdmission, PodManager } from "@holdfast/pod";
 import {
@@ -85,8 +86,6 @@ export interface ResourceSide {
   readonly memory: MemoryManager | undefined;
 }
 
-/** What the kubelet's default evictionHard keeps of the memory. */
-const EVICTION_BYTES = 100 * 2 ** 20;
 const STATE: Readonly<Record<ContainerRecord["state"], ResourceContainer["state"]>> = {
   created: "waiting",
   unknown: "waiting",
@@ -100,7 +99,7 @@ export function makeResourceSide(options: ResourceSideOptions): ResourceSide {
   const reserved = totalReservation({
     systemReserved: config.resources.systemReserved,
     kubeReserved: config.resources.kubeReserved,
-    evictionHard: new Map([["memory", EVICTION_BYTES]]),
+    evictionHard: new Map([["memory", evictionBytes(config, machine.memoryBytes)]]),
     reservedSystemCpus: config.resources.reservedSystemCPUs.size,
   });
   const found = readTopology(options);
@@ -163,6 +162,14 @@ interface Managers {
   readonly cpu: CpuManager | undefined;
   readonly memory: MemoryManager | undefined;
   readonly topology: TopologyManager | undefined;
+}
+
+/** Below so much free memory pods go at once: it is not for them. */
+function evictionBytes({ eviction }: AgentConfig, memoryBytes: number): number {
+  const hard = eviction.thresholds.filter(
+    ({ signal, gracePeriodMs }) => signal === "memory.available" && gracePeriodMs === 0,
+  );
+  return Math.max(0, ...hard.map(({ value }) => thresholdAmount(value, memoryBytes)));
 }
 
 /** Undefined where no policy asks for it: it is not read for nothing. */
