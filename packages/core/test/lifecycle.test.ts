@@ -100,3 +100,20 @@ test("metrics print in Prometheus' format, escaped and bounded", () => {
     metrics.counter("b_total", "B.").inc({ series: String(series) });
   expect(metrics.exposition()).toContain("holdfast_metric_series_dropped_total 1000");
 });
+
+test("frozen labels that come again and again lead to their own series, whatever comes in between", () => {
+  const metrics = new MetricsRegistry();
+  const [a, b] = [Object.freeze({ op: "a" }), Object.freeze({ op: "b" })];
+  const counter = metrics.counter("c_total", "C.");
+  const changing = { op: "a" };
+  for (let turn = 0; turn < 3; turn++) {
+    for (const labels of [a, a, b, undefined]) counter.inc(labels);
+    counter.inc(changing);
+    changing.op = "b";
+  }
+  expect(["a", "b"].map((op) => metrics.value("c_total", { op }))).toEqual([7, 5]);
+  expect(metrics.value("c_total")).toBe(3);
+  const histogram = metrics.histogram("n_seconds", "N.", [1]);
+  for (const value of [0.5, 1, Number.NaN, 2]) histogram.observe(value);
+  expect(metrics.exposition()).toContain('n_seconds_bucket{le="1"} 2');
+});
