@@ -69,3 +69,30 @@ test.skipIf(last === 0)(
     await node.assertNothingLeft();
   },
 );
+
+test.skipIf(last === 0)(
+  "memory and CPUs of one NUMA node: both are set, and what no node has is refused by name",
+  async () => {
+    const aligned = {
+      ...kubelet,
+      systemReserved: { memory: "100Mi" },
+      evictionHard: { "memory.available": "100Mi" },
+      memoryManagerPolicy: "Static",
+      reservedMemory: [{ numaNode: 0, limits: { memory: "200Mi" } }],
+      topologyManagerPolicy: "single-numa-node",
+    };
+    await using node = await startNode({ kubelet: aligned, pods: [own("fits"), pod("shared")] });
+    const pid = await pidOf(node, "fits");
+    const mems = readCgroupFile(pid, "cpuset", "cpuset.mems", "cpuset.mems.effective");
+    expect(mems).toMatch(/^\d+$/);
+    expect([await cpusOf(node, "fits"), await cpusOf(node, "shared")]).toEqual([String(last), reserved]);
+    const limits = { cpu: "1", memory: "900Gi" };
+    node.write(pod("large", { containers: [container("main", { resources: { limits } })] }));
+    await node.until(
+      async () => (await node.pod("large"))?.status.reason === "TopologyAffinityError",
+      "the large pod says why it waits",
+    );
+    for (const name of ["fits", "shared", "large"]) node.remove(name);
+    await node.assertNothingLeft();
+  },
+);
