@@ -67,6 +67,8 @@ export class DeviceManager implements Component {
   #waitOver: Timer | undefined;
   #life: LinkedSignal | undefined;
   #problem: string | undefined;
+  /** Why nothing may be done at all. */
+  #refusal: string | undefined;
 
   constructor(options: DeviceManagerOptions) {
     this.#options = options;
@@ -109,6 +111,13 @@ export class DeviceManager implements Component {
     if (this.#life !== undefined) return;
     this.#life = linkSignal();
     try {
+      await this.#options.claim?.();
+    } catch (error) {
+      this.#refusal = `no devices are given: ${errorText(error)}`;
+      this.#logger.error("no devices are given", { err: errorText(error) });
+      return;
+    }
+    try {
       const text = await this.#options.checkpoint.read();
       if (text === undefined) await this.#findRunning();
       else this.#restore(text);
@@ -147,18 +156,21 @@ export class DeviceManager implements Component {
   /** Names what hangs, what cannot be kept, what was lost. */
   health(): Health {
     const hanging = [...this.#pools.values()].flatMap((pool) => pool.endpoint?.hang ?? []);
-    return { failures: [...(this.#problem === undefined ? [] : [this.#problem]), ...hanging] };
+    const own = [this.#refusal, this.#problem].filter((text) => text !== undefined);
+    return { failures: [...own, ...hanging] };
   }
 
   // --- plugins ---
 
   /** A plugin registers by itself. Rejects with the text that it is told. kubelet: Register. */
-  register(request: RegisterRequest): Promise<void> {
-    return this.#registry.register(request);
+  async register(request: RegisterRequest): Promise<void> {
+    this.#mayAct();
+    await this.#registry.register(request);
   }
 
   /** A plugin was found by its socket. Throws what it is told. kubelet: ValidatePlugin. */
   validatePlugin(resource: string, versions: readonly string[]): void {
+    this.#mayAct();
     this.#registry.validate(resource, versions);
   }
 
@@ -169,7 +181,7 @@ export class DeviceManager implements Component {
     deregister(resource: string, endpoint: string): void;
   } {
     return {
-      validate: (resource, versions) => this.#registry.validate(resource, versions),
+      validate: (resource, versions) => this.validatePlugin(resource, versions),
       register: (resource, endpoint) => this.#registry.connect(resource, endpoint),
       deregister: (resource, endpoint) => this.#registry.deregister(resource, endpoint),
     };
@@ -322,6 +334,10 @@ export class DeviceManager implements Component {
     return this.#pools.get(resource);
   }
 
+  #mayAct(): void {
+    if (this.#refusal !== undefined) throw new DeviceAdmissionError(this.#refusal, false);
+  }
+
   #hintFacts(): Parameters<typeof computeContainerHints>[0] {
     return { pools: this.#pools, records: this.records, machineNodes: this.#options.machineNodes ?? [0] };
   }
@@ -371,6 +387,7 @@ export class DeviceManager implements Component {
   }
 
   async #save(): Promise<void> {
+    this.#mayAct();
     try {
       await this.#writer.save();
       this.#problem = undefined;
@@ -382,7 +399,7 @@ export class DeviceManager implements Component {
 
   /** Where nobody has to wait for it: health says when it failed. */
   #saveSoon(): void {
-    if (this.#life === undefined) return;
+    if (this.#life === undefined || this.#refusal !== undefined) return;
     void this.#save().catch((error: unknown) =>
       this.#logger.warn("the device checkpoint was not written", { err: errorText(error) }),
     );

@@ -32,6 +32,8 @@ export interface DeviceManagerOptions {
   /** Resources with a plugin; more are refused. Default 256. */
   readonly maxResources?: number;
   readonly hysteresis?: Partial<Hysteresis>;
+  /** Rejects when the folder and its checkpoint are somebody else's: then nothing is read, given or written. Default: they are ours. */
+  readonly claim?: () => Promise<void>;
   /** Containers that run, with their annotation: asked when there is no checkpoint, or a damaged one. Default: none are known. */
   readonly findRunning?: () => Promise<readonly FoundDevices[]>;
   /** Why the runtime cannot resolve CDI names; undefined when it can. Then containers that would need one do not start. Default: it can. */

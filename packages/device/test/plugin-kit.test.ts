@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { lstat, mkdir, readdir, rm, symlink, writeFile } from "node:fs/promises";
+import { lstat, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import type { DeviceManager } from "@holdfast/device";
@@ -119,4 +119,26 @@ test("the registration socket: mode, fresh inode, left alone where somebody live
   );
   await new Promise((resolve) => other.close(resolve));
   await new Promise((resolve) => dead.close(resolve));
+});
+
+test("where a kubelet lives already, its checkpoint is neither read nor written, and nothing is given", async () => {
+  const folder = await newFolder();
+  await using first = await startAgent(folder);
+  await using plugin = await makePlugin(folder);
+  await until(() => expect(counts(first.manager)).toEqual([2, 2]));
+  const pod = makePod("pod", [{ count: 1 }]);
+  await first.manager.admit(pod);
+  const checkpoint = join(folder, "kubelet_internal_checkpoint");
+  const before = await readFile(checkpoint, "utf8");
+  await using second = await startAgent(folder, {
+    pods: { activePods: () => new Set(), isRunning: () => false },
+  });
+  second.manager.collectGarbage();
+  expect(second.manager.records.all()).toEqual([]);
+  expect(await second.manager.admit(makePod("other", [{ count: 1 }]))).toMatchObject({ kind: "refused" });
+  await expect(
+    second.manager.register({ version: "v1beta1", endpoint: plugin.socket ?? "", resourceName: RESOURCE }),
+  ).rejects.toThrow("somebody serves on");
+  expect(second.manager.health().failures[0]).toContain("somebody serves on");
+  expect(await readFile(checkpoint, "utf8")).toBe(before);
 });

@@ -8,8 +8,10 @@ import { systemClock } from "@holdfast/core/node";
 import { DeviceManager } from "@holdfast/device";
 import type { DeviceManagerOptions } from "@holdfast/device";
 import {
+  claimSocket,
   DEVICE_CHECKPOINT_NAME,
   fileDeviceCheckpoint,
+  KUBELET_SOCKET,
   nodePluginDialer,
   RegistrationServer,
 } from "@holdfast/device/node";
@@ -47,6 +49,7 @@ export class DeviceAgent implements AsyncDisposable {
       checkpoint: fileDeviceCheckpoint(join(folder, DEVICE_CHECKPOINT_NAME)),
       pods: { activePods: () => undefined, isRunning: () => false },
       bootId: "boot",
+      claim: () => claimSocket(join(folder, KUBELET_SOCKET)),
       ...options,
     });
     this.server = new RegistrationServer({ folder, manager: this.manager });

@@ -17,8 +17,10 @@ import { ContainerState } from "@holdfast/cri";
 import { DeviceManager } from "@holdfast/device";
 import type { FoundDevices, ResourceView } from "@holdfast/device";
 import {
+  claimSocket,
   DEVICE_CHECKPOINT_NAME,
   fileDeviceCheckpoint,
+  KUBELET_SOCKET,
   nodePluginDialer,
   PluginWatcher,
   PodResourcesServer,
@@ -50,6 +52,7 @@ export function makeDevicePlugins(options: DeviceSideOptions): DeviceSide {
       activePods: () => (isSettled() ? new Set(active().map(({ metadata }) => metadata.uid)) : undefined),
       isRunning: (uid, container) => newestByName(statusOf(uid)).get(container)?.state === "running",
     },
+    claim: () => claimSocket(join(folder, KUBELET_SOCKET)),
     findRunning: () => findRunning(options),
     publish: bus,
     logger: log("device"),

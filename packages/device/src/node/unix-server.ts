@@ -49,12 +49,7 @@ export class UnixServer {
     const { path, mode = SOCKET_MODE, folderMode = FOLDER_MODE, services } = this.#options;
     const folder = dirname(path);
     await mkdir(folder, { recursive: true, mode: folderMode });
-    if (await isServed(path))
-      throw new HoldfastError(
-        "DEVICE_SOCKET_TAKEN",
-        "permanent",
-        `somebody serves on ${path} already: another kubelet, or another agent`,
-      );
+    await claimSocket(path);
     const hidden = join(folder, `.${basename(path)}.${randomBytes(4).toString("hex")}`);
     if (Buffer.byteLength(hidden) > MAX_SOCKET_PATH)
       throw new HoldfastError(
@@ -94,6 +89,16 @@ export class UnixServer {
     if (await this.isInPlace()) await rm(this.path, { force: true });
     server.forceShutdown();
   }
+}
+
+/** Rejects with `permanent` when somebody serves on the socket. */
+export async function claimSocket(path: string): Promise<void> {
+  if (await isServed(path))
+    throw new HoldfastError(
+      "DEVICE_SOCKET_TAKEN",
+      "permanent",
+      `somebody serves on ${path} already: a kubelet, or another agent`,
+    );
 }
 
 function bind(server: Server, path: string): Promise<void> {
