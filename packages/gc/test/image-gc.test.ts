@@ -248,6 +248,22 @@ describe("order and amounts", () => {
     });
   });
 
+  it("not enough to free: the disk's ledger is asked who holds it, and only then", async () => {
+    let asked = 0;
+    const diskHeldBy = async (): Promise<string | undefined> => {
+      asked += 1;
+      return "logs 500.0 MiB (default/web)";
+    };
+    await using world = new ImageWorld({ images: { a: 50, used: 400 }, manager: { diskHeldBy } });
+    await world.create("used");
+    await world.gc.collect();
+    expect(asked).toBe(0);
+    world.figures = FULL;
+    const { heldBy } = await world.gc.collect();
+    expect(heldBy).toMatch(/540 B is not in listed images; on the disk: logs 500\.0 MiB \(default\/web\)$/);
+    expect(world.events("gc/ImageGcFailed")[0]?.data).toMatchObject({ detail: heldBy });
+  });
+
   it("an image goes when it is exactly as old as the minimum age", async () => {
     // kubelet: TestGarbageCollectImageNotOldEnough, TestDeleteUnusedImagesLimitByImageLiveTime
     await using world = new ImageWorld({ images: { a: 450 }, policy: { minAgeMs: MINUTE } });

@@ -215,6 +215,10 @@ export function makePodSide(options: PodSideOptions): PodSide {
           pods: () => pods.pods().map(({ pod }) => ({ pod, status: pleg.get(pod.metadata.uid).status })),
         });
   const { logFiles } = ports;
+  const disk =
+    stats === undefined
+      ? undefined
+      : makeDiskLedger({ ...options, stats, podsDir, pods: () => pods.pods().map(({ pod }) => pod) });
   // Together with statistics: one bound of threads that dead mounts may hold.
   const filesystem = stats === undefined ? ports.filesystem : stats.filesystems.read.bind(stats.filesystems);
   // The kubelet's own folder of links only where its own log folder is used.
@@ -227,6 +231,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
           logFiles,
           filesystem,
           readBlob: ports.readBlob,
+          diskHeldBy: async () => disk?.heldBy(),
           statuses,
           containerLogsDir,
           pods: {
@@ -346,10 +351,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
     devices,
     stats,
     eviction,
-    disk:
-      stats === undefined
-        ? undefined
-        : makeDiskLedger({ ...options, stats, podsDir, pods: () => pods.pods().map(({ pod }) => pod) }),
+    disk,
   };
 }
 

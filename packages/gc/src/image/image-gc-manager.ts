@@ -265,7 +265,8 @@ export class ImageGcManager implements Component {
     if (goal === "unused" || usage === undefined || outcome.freedBySpaceBytes >= wantedBytes)
       return { ...outcome, plan, error: undefined };
     const message = insufficientSpaceText(usage, outcome.freedBySpaceBytes);
-    const detail = whoHoldsSpace(plan, outcome);
+    const onDisk = await this.#options.diskHeldBy?.();
+    const detail = `${whoHoldsSpace(plan, outcome)}${onDisk === undefined ? "" : `; on the disk: ${onDisk}`}`;
     this.#tell("FreeDiskSpaceFailed", message, detail, seq === undefined ? causes : [seq]);
     this.#logger.warn("image GC cannot free enough", { usagePercent: usage.usagePercent, detail });
     const error = new HoldfastError("GC_FREE_DISK_SPACE_FAILED", "retryable", message);

@@ -35,6 +35,8 @@ export interface ImageGcManagerOptions {
   readonly layers?: ReadImageLayers | "sizes";
   /** `readContainerdBlob` on a real machine: sizes of layers from their manifests. Default: they are reckoned from the images' sizes. */
   readonly readBlob?: ReadBlob;
+  /** Who holds the images' file system, in one line; asked when too little could be freed. Must not reject. `DiskLedger.heldBy` fits. Default: only images are told of. */
+  readonly diskHeldBy?: () => Promise<string | undefined>;
   /** From the end of one pass to the next. Default 300 000. kubelet: ImageGCPeriod. */
   readonly periodMs?: number;
   /** The node, for events. */
