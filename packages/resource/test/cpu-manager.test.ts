@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { HoldfastError } from "@holdfast/core/errors";
 import { ManualClock } from "@holdfast/core/manual-clock";
 import { MetricsRegistry } from "@holdfast/core/metrics";
 import type { Pod } from "@holdfast/core/pod-types";
@@ -19,6 +20,7 @@ class Node {
   pods: Pod[] = [];
   ready = true;
   failing = false;
+  gone = false;
   manager: CpuManager;
 
   constructor(options: Partial<CpuManagerOptions> = {}, kept: Readonly<Record<string, string>> = {}) {
@@ -35,6 +37,7 @@ class Node {
       clock: this.clock,
       metrics: this.metrics,
       updateCpuset: (id, cpus) => {
+        if (this.gone) return Promise.reject(new HoldfastError("CRI_NOT_FOUND", "not-found", "it is gone"));
         if (this.failing) return Promise.reject(new Error("no such container"));
         this.updates.push(`${id}=${cpus}`);
         return Promise.resolve();
@@ -160,6 +163,22 @@ describe("CpuManager", () => {
       expect(node.manager.health().failures).toEqual(["the CPUs of default/shared/web cannot be set"]);
       node.failing = false;
       expect((await node.manager.reconcile()).applied).toEqual(["default/shared/web"]);
+      expect(node.manager.health().failures).toEqual([]);
+    });
+
+    it("minds nothing that ended meanwhile, and forgets what failed when it is gone", async () => {
+      const node = new Node();
+      node.pods.push(shared);
+      node.run(shared);
+      node.gone = true;
+      expect(await node.manager.reconcile()).toEqual({ applied: [], failed: [] });
+      expect(node.manager.health().failures).toEqual([]);
+      node.gone = false;
+      node.failing = true;
+      await node.manager.reconcile();
+      expect(node.manager.health().failures).toHaveLength(1);
+      node.pods = [];
+      await node.manager.reconcile();
       expect(node.manager.health().failures).toEqual([]);
     });
 

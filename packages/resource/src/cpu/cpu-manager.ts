@@ -12,7 +12,7 @@
 import { nullPublisher } from "@holdfast/bus";
 import type { Publisher } from "@holdfast/bus";
 import type { Clock, Timer } from "@holdfast/core/clock";
-import { errorText } from "@holdfast/core/errors";
+import { errorText, isNotFound } from "@holdfast/core/errors";
 import type { Component, Health } from "@holdfast/core/lifecycle";
 import { silentLogger } from "@holdfast/core/log";
 import type { Logger } from "@holdfast/core/log";
@@ -221,6 +221,8 @@ export class CpuManager implements HintProvider, Component {
       }
     }
     for (const id of this.#applied.keys()) if (!alive.has(id)) this.#forget(id);
+    // What is gone fails no more.
+    this.#failing = this.#failing.filter((label) => failed.includes(label));
     this.#forgetCreated(new Set(this.#options.pods.activePods().map(({ metadata }) => metadata.uid)));
     return { applied, failed };
   }
@@ -242,6 +244,8 @@ export class CpuManager implements HintProvider, Component {
     try {
       await this.#options.updateCpuset(id, wanted);
     } catch (error) {
+      // It ended meanwhile: there is nothing to set any more.
+      if (isNotFound(error)) return "same";
       this.#logger.warn("a container's CPUs cannot be set", {
         container: label,
         containerId: id,
