@@ -18,7 +18,12 @@ test("without a word the kubelet's thresholds hold, and no static pod is evicted
     "imagefs.available<15%",
     "imagefs.inodesFree<5%",
   ]);
-  expect(others).toEqual({ transitionPeriodMs: 300_000, maxPodGraceSeconds: 0, evictStaticPods: false });
+  expect(others).toEqual({
+    transitionPeriodMs: 300_000,
+    maxPodGraceSeconds: 0,
+    evictStaticPods: false,
+    localStorageCapacityIsolation: true,
+  });
 });
 
 test("an empty evictionHard is none", () => {

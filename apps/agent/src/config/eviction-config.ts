@@ -12,6 +12,8 @@ export interface EvictionConfig {
   readonly transitionPeriodMs: number;
   readonly maxPodGraceSeconds: number;
   readonly evictStaticPods: boolean;
+  /** Whether limits on local storage are enforced. */
+  readonly localStorageCapacityIsolation: boolean;
 }
 
 /** Keys of `KubeletConfiguration`, for the table of all. */
@@ -55,6 +57,12 @@ export const EVICTION_FIELDS: readonly Field[] = [
     fallback: false,
     help: "what evictionHard does not name keeps its default",
   },
+  {
+    key: "localStorageCapacityIsolation",
+    type: "bool",
+    fallback: true,
+    help: "pods beyond their limits on local storage are evicted; static ones with evictStaticPods only",
+  },
 ];
 
 /** Keys of Holdfast's own document. */
@@ -84,6 +92,7 @@ export function completeEviction(
     transitionPeriodMs: of("evictionPressureTransitionPeriod"),
     maxPodGraceSeconds: of("evictionMaxPodGracePeriod"),
     evictStaticPods: of("evictStaticPods"),
+    localStorageCapacityIsolation: of("localStorageCapacityIsolation"),
   };
 
   function read(): readonly Threshold[] {

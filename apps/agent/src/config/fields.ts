@@ -188,7 +188,7 @@ export const KUBELET_UNSUPPORTED: readonly string[] = (
   "configMapAndSecretChangeDetectionStrategy systemReservedCgroup " +
   "kubeReservedCgroup enforceNodeAllocatable allowedUnsafeSysctls volumePluginDir providerID kernelMemcgNotification logging " +
   "enableSystemLogHandler enableSystemLogQuery shutdownGracePeriod shutdownGracePeriodCriticalPods shutdownGracePeriodByPodPriority " +
-  "seccompDefault memoryThrottlingFactor memoryReservationPolicy registerNode registerWithTaints localStorageCapacityIsolation " +
+  "seccompDefault memoryThrottlingFactor memoryReservationPolicy registerNode registerWithTaints " +
   "imageServiceEndpoint userNamespaces tracing showHiddenMetricsForVersion runOnce crashLoopBackOff"
 ).split(" ");
 

@@ -95,7 +95,9 @@ export function makeEvictionSide(options: EvictionSideOptions): EvictionSide {
       node: (signal) => figures.node(signal),
       pods: async (signal) =>
         (await stats.sample({ maxAgeMs: 0, diskMaxAgeMs: LOG_AGE_MS, signal })).summary.pods,
-      storage: (pods, signal) => measureStorage(options, pods, signal),
+      ...(config.eviction.localStorageCapacityIsolation && {
+        storage: (pods: readonly Pod[], signal: AbortSignal) => measureStorage(options, pods, signal),
+      }),
     },
     pods: killerOf(options, disrupted),
     reclaim: reclaimOf(options),
