@@ -50,7 +50,7 @@ export interface JournalOptions {
   readonly terminationsPerContainer?: number;
   /** Rows of the ledger in all. Default 20 000. */
   readonly maxTerminations?: number;
-  /** How long an event waits for others, in milliseconds: what kill -9 can lose. Default 250. */
+  /** How long an event waits for others, in milliseconds: what kill -9 can lose. In a storm without intents four times that. Default 250. */
   readonly lingerMs?: number;
   /** Events that may wait for the disk. Default 8192. */
   readonly queueCapacity?: number;

@@ -206,6 +206,33 @@ test("a subject without a container id stays without one", async () => {
   expect(bench.journal.events({ container: "web" })[0]?.subject.containerId).toBeUndefined();
 });
 
+test("in a storm batches get bigger; an intent among them, or a reader who follows, ends the waiting", async () => {
+  await using bench = new Bench();
+  await bench.journal.start();
+  const { clock, store } = bench;
+  const rows = (): unknown => store.all("SELECT count(*) AS n FROM event");
+  const storm = (): void => {
+    for (let index = 0; index < 40; index++) bench.publish("pod/X", { index });
+  };
+  await clock.advance(1000);
+  storm();
+  await clock.advance(900);
+  expect(rows()).toStrictEqual([{ n: 1 }]);
+  await clock.advance(100);
+  expect(rows()).toStrictEqual([{ n: 41 }]);
+  storm();
+  bench.publish("pod/ContainerKilling", { killReason: "LivenessProbe" });
+  await clock.advance(250);
+  expect(rows()).toStrictEqual([{ n: 82 }]);
+  const stop = new AbortController();
+  const following = bench.journal.follow({}, stop.signal)[Symbol.asyncIterator]();
+  await following.next();
+  storm();
+  await clock.advance(250);
+  expect(rows()).toStrictEqual([{ n: 122 }]);
+  stop.abort();
+});
+
 test("with nothing to write nothing wakes: no timer is left", async () => {
   await using bench = new Bench();
   await bench.journal.start();
