@@ -270,6 +270,25 @@ test("a CDI device arrives, or is refused by name where the runtime resolves non
   }
 });
 
+test("under a topology policy devices come from one NUMA node", async () => {
+  using folder = deviceFolder();
+  await using plugin = new ExamplePlugin(folder.plugins);
+  await using node = await startNode({
+    agent: { devicePluginsDir: folder.plugins },
+    kubelet: { topologyManagerPolicy: "restricted" },
+  });
+  await untilAllocatable(node, 4);
+  // Even numbers are on node 0, which every machine has. (On one node alone, single-numa-node has no opinion, as in the kubelet.)
+  node.write(wants("near", 2));
+  await node.runningContainer("near");
+  expect(await inside(node, "near", "echo $NULL_DEVICES")).toBe("null-0,null-2");
+  node.write(wants("late", 1));
+  await plugin.kill();
+  node.remove("near");
+  node.remove("late");
+  await node.assertNothingLeft();
+});
+
 test("a plugin that hangs holds up only who asks for its devices", async () => {
   using folder = deviceFolder();
   await using node = await startNode({ agent: { devicePluginsDir: folder.plugins } });
