@@ -3,8 +3,13 @@
 // What holdfast top tells of real pods: memory, processes, CPU, traffic, disk; and who holds the disk.
 import type { DiskLedgerView } from "@holdfast/gc";
 import type { Summary } from "@holdfast/stats";
+import { join } from "node:path";
 import { expect, test } from "vitest";
+import type { StatsAnswer } from "../../src/api/stats-routes.ts";
+import { repo } from "./harness/agent-process.ts";
 import { container, pod, script } from "./harness/manifests.ts";
+import { PrivateInstance } from "./harness/private-instance.ts";
+import { SmallDisk } from "./harness/small-disk.ts";
 import { startNode } from "./harness/test-node.ts";
 
 const MIB = 2 ** 20;
@@ -67,5 +72,54 @@ test("top tells what a pod's containers really use", async () => {
   expect(table.stdout).toMatch(/^NODE +CPU +MEMORY/);
   expect(table.stdout).toContain(name);
   node.remove("eater");
+  await node.assertNothingLeft();
+});
+
+const DISK_INSTANCE = "statsdisk";
+const DISK_BYTES = 192 * MIB;
+
+test("a file system of the images' own: its figures, who holds it, and who is told of when image GC cannot help", async () => {
+  // See scripts/lib/paths.mjs.
+  using disk = new SmallDisk(join(repo, ".holdfast/containerd", DISK_INSTANCE, "root"), DISK_BYTES);
+  await using instance = new PrivateInstance(DISK_INSTANCE);
+  instance.up();
+  const fat = container("main", {
+    command: script("dd if=/dev/urandom of=/fat bs=1M count=90; echo full; sleep 9999"),
+  });
+  await using node = await startNode({
+    endpoint: instance.endpoint,
+    agent: { imageGCScope: "all" },
+    pods: [pod("fat", { containers: [fat] })],
+  });
+  await node.runningContainer("fat");
+  const name = `fat-${node.name}`;
+  await node.until(async () => (await node.cli("logs", name)).stdout.includes("full"), "the layer is full");
+  expect(disk.usagePercent()).toBeGreaterThan(40);
+  let ledger: DiskLedgerView = { filesystems: [], problems: [] };
+  const imagesDisk = (): DiskLedgerView["filesystems"][number] | undefined =>
+    ledger.filesystems.find(({ roles }) => roles.includes("images"));
+  // containerd measures its snapshots every ten seconds.
+  await node.until(async () => {
+    ledger = JSON.parse((await node.cli("disk", "--fresh", "-o", "json")).stdout) as DiskLedgerView;
+    return imagesDisk()?.holders[0]?.kind === "writable-layers";
+  }, "the writable layer holds most of the disk");
+  expect(ledger.problems).toEqual([]);
+  expect(ledger.filesystems).toHaveLength(2);
+  expect(imagesDisk()?.roles).toEqual(["images", "writable layers"]);
+  expect(imagesDisk()?.capacityBytes).toBeLessThanOrEqual(DISK_BYTES);
+  expect(imagesDisk()?.holders[0]?.largest[0]?.name).toBe(`default/${name}/main`);
+  expect(imagesDisk()?.holders[0]?.largest[0]?.bytes).toBeGreaterThanOrEqual(90 * MIB);
+
+  const { summary, layout } = JSON.parse(
+    (await node.cli("get", "--raw", "/api/v1/stats")).stdout,
+  ) as StatsAnswer;
+  expect(layout).toEqual({ dedicatedImageFs: true, splitContainerFs: false });
+  expect(summary.node.runtime?.imageFs?.capacityBytes).toBe(imagesDisk()?.capacityBytes);
+  expect(summary.node.fs?.capacityBytes).toBeGreaterThan(DISK_BYTES);
+
+  const gc = await node.cli("gc", "images", "--target-percent", "1");
+  expect(gc.code).toBe(1);
+  expect(gc.stderr).toMatch(/held by: .*; on the disk: writable layers \d+\.\d MiB \(default\/fat-/);
+  node.remove("fat");
   await node.assertNothingLeft();
 });
