@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * `node scripts/dev/matrix.mjs [1.6] [1.7] [2.1] [--restarts N] [--keep]`: the contract of a runtime (packages/cri-fake/test/runtime-contract.ts) and the
- * latency of a restart by direct CRI calls, on each containerd that can be had here: Debian's bookworm, trixie and sid. One table at the end, and the
- * same as JSON in bench-results/matrix.json. What cannot be had is named in it. Exit status: 0 all passed, 1 a case failed, 3 one could not be had.
+ * latency of a restart, by direct CRI calls and by the agent, on each containerd that can be had here: Debian's bookworm, trixie and sid. One table at the
+ * end, and the same as JSON in bench-results/matrix.json. What cannot be had is named in it. Exit status: 0 all passed, 1 a case failed, 3 one could not be had.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,12 +15,15 @@ import { binDir, node24, repo } from "../lib/paths.mjs";
 import { tryRun } from "../lib/run.mjs";
 import { explain, main, SetupError, step } from "../lib/say.mjs";
 import { removeInstance } from "../lib/teardown.mjs";
-import { ensureToolchain, toolEnv } from "../lib/toolchain.mjs";
+import { build, ensureToolchain, toolEnv } from "../lib/toolchain.mjs";
 
 const SUITES = { 1.6: "bookworm", 1.7: "trixie", 2.1: "sid" };
 const CONTRACT = "packages/cri-fake/test/contract.integration.test.ts";
 const CONTRACT_TIMEOUT_MS = 300_000;
 const LATENCY_TIMEOUT_MS = 120_000;
+const AGENT_TIMEOUT_MS = 300_000;
+/** As many pods as there are restarts, so that no back-off holds one up; more than these only add to their coming and going. */
+const MAX_AGENT_RESTARTS = 50;
 
 /** The contract's cases on one socket: how many passed, and the names of those that did not. */
 async function runContract(socket) {
@@ -74,6 +77,27 @@ async function measureRestarts(socket, restarts) {
   return { failed: why ?? `ended with status ${result.status}` };
 }
 
+/** The same by the agent, with as many pods: from the kill to the successor that runs. */
+async function measureAgent(socket, restarts) {
+  const count = String(Math.min(Number(restarts), MAX_AGENT_RESTARTS));
+  const bench = join(repo, "apps/agent/bench/agent.bench.ts");
+  const options = ["--pods", count, "--samples", count, "--idle-seconds", "0", "--no-floor"];
+  const result = await tryRun(node24, ["--conditions=@holdfast/source", bench, ...options], {
+    cwd: repo,
+    env: toolEnv({ HOLDFAST_BENCH_CONTAINERD: `unix://${socket}` }),
+    timeoutMs: AGENT_TIMEOUT_MS,
+  });
+  const line = result.stdout.split("\n").findLast((text) => text.startsWith("{"));
+  if (result.status !== 0 || line === undefined)
+    return {
+      failed: result.stderr.split("\n").find((text) => /Error\b/.test(text)) ?? `ended with ${result.status}`,
+    };
+  const times = JSON.parse(line).restarts.agent.map(({ running }) => running);
+  times.sort((a, b) => a - b);
+  const rounded = (ms) => Math.round(ms * 10) / 10;
+  return { p50: rounded(times[Math.floor((times.length - 1) / 2)]), max: rounded(times.at(-1)) };
+}
+
 /** One row: everything about one series. */
 async function runSeries(series, { restarts, keep }) {
   const instance = `matrix-${series.replace(".", "-")}`;
@@ -87,7 +111,9 @@ async function runSeries(series, { restarts, keep }) {
     step(`containerd ${version}: the contract`);
     const contract = await runContract(paths.socket);
     step(`containerd ${version}: ${restarts} restarts`);
-    return { series, version, contract, latency: await measureRestarts(paths.socket, restarts) };
+    const latency = await measureRestarts(paths.socket, restarts);
+    step(`containerd ${version}: ${restarts} restarts by the agent`);
+    return { series, version, contract, latency, agent: await measureAgent(paths.socket, restarts) };
   } catch (error) {
     explain(error);
     return { series, missing: error.message };
@@ -97,16 +123,17 @@ async function runSeries(series, { restarts, keep }) {
 }
 
 function table(rows) {
-  const ms = (part) => (part === undefined ? "-" : `${part.p50} (${part.max})`);
-  const head = ["containerd", "contract", "exit event", "create", "start", "kill -> running"];
-  const lines = rows.map(({ series, version, missing, contract, latency }) =>
+  const ms = (part) => (part?.p50 === undefined ? "-" : `${part.p50} (${part.max})`);
+  const head = ["containerd", "contract", "exit event", "create", "start", "kill -> running", "by the agent"];
+  const lines = rows.map(({ series, version, missing, contract, latency, agent }) =>
     missing === undefined
       ? [
           version,
           `${contract.passed}/${contract.total}`,
           ...["exitEvent", "create", "start", "total"].map((part) => ms(latency[part])),
+          ms(agent),
         ]
-      : [`${series}: not to be had`, "-", "-", "-", "-", "-"],
+      : [`${series}: not to be had`, "-", "-", "-", "-", "-", "-"],
   );
   const all = [head, ...lines];
   const widths = head.map((_, column) => Math.max(...all.map((line) => line[column].length)));
@@ -131,6 +158,7 @@ await main(async () => {
   if (!/^[1-9]\d{0,3}$/.test(values.restarts)) throw new SetupError("--restarts must be 1 to 9999");
   requireHost();
   await ensureToolchain();
+  await build();
   const rows = [];
   for (const one of series) rows.push(await runSeries(one, values));
   mkdirSync(join(repo, "bench-results"), { recursive: true });
@@ -138,9 +166,10 @@ await main(async () => {
   process.stdout.write(
     `\nmilliseconds, p50 (worst) of ${values.restarts} restarts, one at a time\n${table(rows)}\n`,
   );
-  const broken = rows.flatMap(({ version, contract, latency }) => [
+  const broken = rows.flatMap(({ version, contract, latency, agent }) => [
     ...(contract?.failed ?? []).map((text) => `${version}: ${text}`),
     ...(latency?.failed === undefined ? [] : [`${version}: restarts: ${latency.failed}`]),
+    ...(agent?.failed === undefined ? [] : [`${version}: the agent's restarts: ${agent.failed}`]),
   ]);
   const missing = rows.filter((row) => row.missing !== undefined);
   for (const text of broken) process.stdout.write(`failed: ${text}\n`);
