@@ -114,10 +114,9 @@ function readPodNetwork(
   cgroups: PodCgroups,
 ): NetworkStats | undefined {
   const { files, hostNetwork, now } = context;
-  const process = findProcess(context, pod, cgroups);
-  if (process === undefined || (process.network !== undefined && process.network === hostNetwork))
-    return undefined;
-  const file = `/proc/${process.pid}/net/dev`;
+  const seen = findProcess(context, pod, cgroups);
+  if (seen === undefined || (seen.network !== undefined && seen.network === hostNetwork)) return undefined;
+  const file = `/proc/${seen.pid}/net/dev`;
   const text = files.read(file);
   return text === undefined ? undefined : networkStats(parseNetDev(text, file), toTime(now()));
 }

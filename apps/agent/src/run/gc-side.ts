@@ -34,7 +34,7 @@ export interface GcSideOptions {
   readonly filesystem: ReadFilesystem;
   readonly readBlob?: ReadBlob | undefined;
   /** For image GC's message when it cannot free enough. */
-  readonly diskHeldBy: () => Promise<string | undefined>;
+  readonly diskHeldBy?: () => Promise<string | undefined>;
   /** All pods of ours that the runtime has. */
   readonly statuses: () => readonly RuntimePodStatus[];
   readonly pods: GcPods;
@@ -85,7 +85,7 @@ export function makeGcSide(options: GcSideOptions): GcSide {
     clock,
     filesystem: options.filesystem,
     ...(options.readBlob === undefined ? {} : { readBlob: options.readBlob }),
-    diskHeldBy: options.diskHeldBy,
+    ...(options.diskHeldBy === undefined ? {} : { diskHeldBy: options.diskHeldBy }),
     policy: {
       images: config.imageGCScope,
       highThresholdPercent: config.imageGCHighThresholdPercent,
