@@ -68,7 +68,7 @@ export interface ResourceSideOptions {
   /** Needed by the policies only. */
   readonly system?: SystemTree | undefined;
   readonly devices: DeviceShare;
-  readonly pods: () => Pick<PodManager, "pods" | "killPodNow" | "readinessChanged">;
+  readonly pods: () => Pick<PodManager, "pods" | "killPodNow" | "wake">;
   readonly sourcesReady: () => boolean;
   readonly statusOf: (podUid: string) => RuntimePodStatus;
 }

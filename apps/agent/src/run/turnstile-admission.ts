@@ -17,7 +17,7 @@ export interface TurnstileOptions {
   readonly devices: PodAdmission;
   /** Devices are given before the turn: a plugin that hangs holds up its own pods only. */
   readonly devicesFirst: boolean;
-  readonly pods: () => Pick<PodManager, "pods" | "readinessChanged">;
+  readonly pods: () => Pick<PodManager, "pods" | "wake">;
   readonly statusOf: (podUid: string) => RuntimePodStatus;
 }
 
@@ -27,6 +27,8 @@ export class TurnstileAdmission implements PodAdmission {
   readonly #node: NodeAdmission;
   /** Pods that were let in and have not ended, by UID. */
   readonly #inside = new Map<string, Pod>();
+  /** Pods that were refused and have not ended. */
+  readonly #outside = new Set<string>();
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(options: TurnstileOptions, node: NodeAdmission) {
@@ -54,7 +56,8 @@ export class TurnstileAdmission implements PodAdmission {
   release(podUid: string): void {
     this.#options.devices.release(podUid);
     this.#node.release(podUid);
-    if (this.#inside.delete(podUid)) this.#options.pods().readinessChanged();
+    this.#outside.delete(podUid);
+    if (this.#inside.delete(podUid)) for (const uid of this.#outside) this.#options.pods().wake(uid);
   }
 
   async #admit(pod: Pod, signal: AbortSignal): Promise<WaitingReason | undefined> {
@@ -66,11 +69,15 @@ export class TurnstileAdmission implements PodAdmission {
       return undefined;
     }
     const answer = await this.#node.admit(pod, this.#others(uid));
-    if (!answer.admit) return { reason: answer.reason, message: answer.message };
+    if (!answer.admit) {
+      this.#outside.add(uid);
+      return { reason: answer.reason, message: answer.message };
+    }
     if (signal.aborted) {
       this.#node.release(uid);
       throw signal.reason as Error;
     }
+    this.#outside.delete(uid);
     this.#inside.set(uid, pod);
     return undefined;
   }
