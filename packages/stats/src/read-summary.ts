@@ -84,6 +84,8 @@ export async function readSummary(context: ReadingContext): Promise<StatsSample>
   };
   const withDisk = form !== "cpu-and-memory";
   const readingDisk = withDisk ? readNodeFilesystems(diskContext(context, part)) : undefined;
+  // When the reading is given up before it is waited for, nobody else would hear of its end.
+  readingDisk?.catch(() => undefined);
   const listed = form === "node" ? [] : ((await part("pods", () => context.listPods(signal))) ?? []);
   const pods = listed.filter(({ containers }) => containers.length > 0);
   const usage = form === "storage" ? undefined : await readUsage(context, pods, part);

@@ -175,6 +175,34 @@ describe("who asks", () => {
     await expect(provider.sample()).rejects.toThrow("statistics stop");
   });
 
+  test("and all of it is given up at once, leaves no rejection that nobody hears", async () => {
+    const heard: unknown[] = [];
+    const onUnhandled = (error: unknown): void => void heard.push(error);
+    process.on("unhandledRejection", onUnhandled);
+    try {
+      const giveUp = (
+        _request: unknown,
+        options?: { readonly signal?: AbortSignal | undefined },
+      ): Promise<never> =>
+        new Promise((_resolve, reject) => {
+          options?.signal?.addEventListener("abort", () => reject(options.signal?.reason as Error));
+        });
+      const { provider } = environment({
+        pods: (signal) => giveUp({}, { signal }),
+        runtime: { listContainerStats: giveUp, imageFsInfo: giveUp },
+      });
+      const asked = provider.sample();
+      // All of it is under way.
+      await new Promise((resolve) => setImmediate(resolve));
+      await provider.stop();
+      await expect(asked).rejects.toThrow("statistics stop");
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(heard).toEqual([]);
+    } finally {
+      process.off("unhandledRejection", onUnhandled);
+    }
+  });
+
   test("often, does not make the runtime or folders be asked as often", async () => {
     const { provider, runtime, host, clock } = environment();
     for (let second = 0; second < 60; second += 2) {
