@@ -4,7 +4,8 @@
  * One plugin, as it registered once. kubelet: devicemanager endpointImpl.
  *
  * Owns: its connection. Invariants: every call ends at its deadline, whoever is at the other end; after `stop` no call reaches the plugin.
- * A call that ran out of time names plugin, call and time, also in the agent's health, until one succeeds. Lost on a crash: nothing.
+ * A call that ran out of time names plugin, call and time, also in the agent's health, until one succeeds; for half a minute nobody waits for that
+ * plugin again. Lost on a crash: nothing.
  */
 import type { Clock } from "@holdfast/core/clock";
 import { errorText, HoldfastError } from "@holdfast/core/errors";
@@ -44,9 +45,12 @@ export interface PluginEndpointOptions {
   readonly socket: string;
   readonly connection: PluginConnection;
   readonly plugin: PluginOptions;
-  readonly clock: Pick<Clock, "timer">;
+  readonly clock: Pick<Clock, "timer" | "monotonic">;
   readonly deadlines: PluginDeadlines;
 }
+
+/** A plugin that hung is left alone for so long: whoever asks is answered at once. */
+const LEFT_ALONE_MS = 30_000;
 
 /** See the top of the file. */
 export class PluginEndpoint {
@@ -54,10 +58,11 @@ export class PluginEndpoint {
   readonly socket: string;
   readonly plugin: PluginOptions;
   readonly #connection: PluginConnection;
-  readonly #clock: Pick<Clock, "timer">;
+  readonly #clock: Pick<Clock, "timer" | "monotonic">;
   readonly #deadlines: PluginDeadlines;
   readonly #life: LinkedSignal = linkSignal();
   #hang: string | undefined;
+  #leftAloneUntil = Number.NEGATIVE_INFINITY;
 
   constructor(options: PluginEndpointOptions) {
     this.resource = options.resource;
@@ -123,12 +128,21 @@ export class PluginEndpoint {
   ): Promise<T> {
     if (this.stopped) throw this.#stoppedError();
     const what = `${this.#title()}: ${name}`;
+    if (this.#hang !== undefined && this.#clock.monotonic() < this.#leftAloneUntil)
+      throw new HoldfastError(
+        "DEVICE_PLUGIN_HUNG",
+        "retryable",
+        `${this.#hang}; it is asked again in a while`,
+      );
     try {
       const result = await callWithin(this.#clock, deadlineMs, what, [this.#life.signal, signal], work);
       this.#hang = undefined;
       return result;
     } catch (error) {
-      if (HoldfastError.is(error) && error.kind === "deadline") this.#hang = error.message;
+      if (HoldfastError.is(error) && error.code === "DEVICE_PLUGIN_DEADLINE") {
+        this.#hang = error.message;
+        this.#leftAloneUntil = this.#clock.monotonic() + LEFT_ALONE_MS;
+      }
       throw error;
     }
   }

@@ -118,6 +118,12 @@ test("an Allocate that hangs ends at its deadline, is named, and harms only who 
   expect(manager.health().failures).toEqual([text]);
   expect(manager.records.owners(RESOURCE).size).toBe(0);
   hung.onAllocate = () => Promise.resolve([NO_ANSWER]);
+  // For a while nobody waits for it again.
+  expect(await manager.admit(victim)).toMatchObject({
+    message: expect.stringContaining(`${text}; it is asked again in a while`),
+  });
+  expect(hung.allocated).toHaveLength(1);
+  await node.clock.advance(30_000);
   expect(await manager.admit(victim)).toEqual({ kind: "admitted" });
   expect(manager.health().failures).toEqual([]);
 });
@@ -155,6 +161,7 @@ test("a hanging preference is given up, a lying one is ignored", async () => {
     message: expect.stringContaining("device plugin GetPreferredAllocation rpc failed with err"),
   });
   plugin.onPreferred = () => Promise.resolve(["nobody", "b", "b", "c"]);
+  await node.clock.advance(30_000);
   expect(await manager.admit(pod)).toEqual({ kind: "admitted" });
   expect(idsOf(manager, pod)).toEqual(["b"]);
 });
