@@ -18,7 +18,7 @@ import {
 import type { Container, ContainerFilter, CriRuntimeService, Mount } from "@holdfast/cri";
 
 import type { CallContext } from "./caller.ts";
-import { noSuchContainer, RuntimeFailure } from "./failure.ts";
+import { noSuchContainer, refuseGroupAlone, RuntimeFailure } from "./failure.ts";
 import type { ImageStore } from "./images.ts";
 import { containerState, toContainer, toContainerStatus } from "./messages.ts";
 import type { MethodFactory } from "./method.ts";
@@ -197,6 +197,7 @@ async function create(
     // It may have been removed meanwhile.
     if (!world.sandboxes.has(sandbox.id))
       throw new RuntimeFailure("CRI_NOT_FOUND", `failed to find sandbox id "${podSandboxId}": not found`);
+    refuseGroupAlone("failed to get container spec opts", config.linux?.securityContext);
     if (recursiveReadOnly) refuseMounts(id, config.mounts);
     const container: ContainerRecord = {
       id,

@@ -36,6 +36,25 @@ export function noSuchSandbox(id: string): RuntimeFailure {
   return new RuntimeFailure("CRI_NOT_FOUND", `an error occurred when try to find sandbox "${id}": not found`);
 }
 
+/** A user as containerd takes it: a group alone is none. `what` is being made. */
+export function refuseGroupAlone(
+  what: string,
+  user:
+    | {
+        readonly runAsUser?: unknown;
+        readonly runAsUsername?: string;
+        readonly runAsGroup?: { readonly value: bigint } | undefined;
+      }
+    | undefined,
+): void {
+  const group = user?.runAsGroup?.value;
+  if (group === undefined || user?.runAsUser !== undefined || (user?.runAsUsername ?? "") !== "") return;
+  throw new RuntimeFailure(
+    "CRI_UNKNOWN",
+    `${what}: failed to generate user string: user group "${group}" is specified without user`,
+  );
+}
+
 /** What a runtime answers whose CRI is older than an RPC. */
 export function unknownMethod(method: string): RuntimeFailure {
   return new RuntimeFailure(

@@ -17,7 +17,7 @@ import {
 import type { CriRuntimeService, PodSandboxConfig, PodSandboxFilter } from "@holdfast/cri";
 
 import type { CallContext } from "./caller.ts";
-import { noSuchSandbox, RuntimeFailure } from "./failure.ts";
+import { noSuchSandbox, refuseGroupAlone, RuntimeFailure } from "./failure.ts";
 import { sandboxState, toSandbox, toSandboxStatus } from "./messages.ts";
 import type { MethodFactory } from "./method.ts";
 import type { ContainerRecord, SandboxRecord } from "./state.ts";
@@ -131,6 +131,8 @@ async function run(
         `failed to get sandbox runtime: no runtime for "${runtimeHandler}" is configured`,
       );
     await takeTime();
+    // The word is spelt so.
+    refuseGroupAlone("failed to generate sanbdox container spec options", config.linux?.securityContext);
     const hostNetwork = config.linux?.securityContext?.namespaceOptions?.network === NamespaceMode.NODE;
     if (!hostNetwork && !networkReady())
       throw new RuntimeFailure(

@@ -229,6 +229,25 @@ function containerCases(pod: () => Pod): void {
     for (const call of calls) await expect(call()).rejects.toMatchObject({ code: "CRI_NOT_FOUND" });
   });
 
+  it("and sandboxes of a group without a user are refused", async () => {
+    const { cri } = pod();
+    const podSandboxId = await pod().sandbox();
+    const linux = { securityContext: { runAsGroup: { value: 1234 } } };
+    const config = { metadata: { name: "x" }, image: { image: IMAGE }, command: ["/bin/true"], linux };
+    const text = /user group "1234" is specified without user/;
+    const sandboxConfig = pod().config();
+    await expect(cri.createContainer({ podSandboxId, sandboxConfig, config })).rejects.toThrow(text);
+    const network = { namespaceOptions: { network: 2 as const }, ...linux.securityContext };
+    const lonely = { ...pod().config(1), linux: { securityContext: network } };
+    await expect(cri.runPodSandbox({ config: lonely })).rejects.toThrow(text);
+    const named = { ...linux.securityContext, runAsUsername: "root" };
+    await cri.createContainer({
+      podSandboxId,
+      sandboxConfig,
+      config: { ...config, linux: { securityContext: named } },
+    });
+  });
+
   it("have resources that can be changed", async () => {
     const id = await pod().create(await pod().sandbox());
     await pod().cri.updateContainerResources({ containerId: id, linux: { cpuShares: 100 } });
