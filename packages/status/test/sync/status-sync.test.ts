@@ -326,14 +326,11 @@ test("whatever happens in whatever order, in the end the sink has the last state
       async (steps, parallel) => {
         const { clock, created, manager, runs, sink, sync, metrics } = rig({ parallel, deadlineMs: 1000 });
         await sync.start();
-        const lives = new Map<string, number>();
         for (const one of steps) {
           if (one.do === "created") created(one.uid);
           else if (one.do === "runs") runs(one.uid);
-          else if (one.do === "removed") {
-            lives.set(one.uid, sink.had.length);
-            manager.remove(one.uid);
-          } else if (one.do === "up") sink.answer = async () => "written";
+          else if (one.do === "removed") manager.remove(one.uid);
+          else if (one.do === "up") sink.answer = async () => "written";
           else
             sink.answer = async () => {
               throw one.do === "down"
@@ -350,13 +347,9 @@ test("whatever happens in whatever order, in the end the sink has the last state
         for (const { uid, status } of manager.all()) expect(sink.last.get(uid)?.status).toEqual(status);
         expect(metrics.value("holdfast_status_sync_lost_total")).toBe(0);
         expect([sync.snapshot().pods, clock.waiting]).toEqual([manager.all().length, 0]);
-        for (const uid of names) {
-          const versions = sink.had
-            .slice(lives.get(uid) ?? 0)
-            .filter((one) => one.uid === uid && !one.removed);
-          const seen = versions.map(({ version }) => version);
-          expect(new Set(seen).size).toBe(seen.length);
-        }
+        // No state twice. By the object: versions begin anew with each life of a name, and a write may outlast the life that it tells of.
+        const states = sink.had.filter(({ removed }) => !removed).map(({ status }) => status);
+        expect(new Set(states).size).toBe(states.length);
         await sync.stop();
       },
     ),
