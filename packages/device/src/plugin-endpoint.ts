@@ -78,6 +78,11 @@ export class PluginEndpoint {
     return this.#hang;
   }
 
+  /** Aborts when it is stopped. */
+  get signal(): AbortSignal {
+    return this.#life.signal;
+  }
+
   get stopped(): boolean {
     return this.#life.signal.aborted;
   }

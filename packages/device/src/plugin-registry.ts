@@ -33,6 +33,10 @@ export const DEVICE_PLUGIN_VERSION = "v1beta1";
 /** Registrations under way at once; more are refused. */
 const MAX_REGISTERING = 64;
 
+/** So many lists of one plugin are read in so many milliseconds; the others wait. */
+const MAX_LISTS = 100;
+const LISTS_WINDOW_MS = 10_000;
+
 /** What a plugin says of itself. Options that come with it are not read. */
 export interface RegisterRequest {
   readonly version: string;
@@ -184,12 +188,20 @@ export class PluginRegistry {
   }
 
   async #read(endpoint: PluginEndpoint, pool: ResourcePool, late: Timer): Promise<void> {
+    const { clock, logger } = this.#options;
     let reason = "it ended its list of devices";
+    let window = { since: clock.monotonic(), lists: 0 };
     try {
       for await (const list of endpoint.lists()) {
         if (endpoint.stopped) break;
         late.cancel();
         this.#listed(pool, list);
+        const age = clock.monotonic() - window.since;
+        if (age >= LISTS_WINDOW_MS) window = { since: clock.monotonic(), lists: 0 };
+        if (++window.lists < MAX_LISTS) continue;
+        const { resource, socket } = endpoint;
+        logger.warn("device plugin lists without end, and is read more slowly", { resource, socket });
+        await clock.sleep(LISTS_WINDOW_MS - Math.min(age, LISTS_WINDOW_MS), { signal: endpoint.signal });
       }
     } catch (error) {
       reason = `its list of devices ended: ${errorText(error)}`;

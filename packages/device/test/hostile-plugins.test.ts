@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { ManualClock } from "@holdfast/core/manual-clock";
 import type { DeviceManager } from "@holdfast/device";
 import { expect, test, vi } from "vitest";
 import { bad, FakePlugin, good, idsOf, makePod, NO_ANSWER, RESOURCE, TestNode } from "./fake-plugin.ts";
@@ -72,6 +73,35 @@ test("a list of 1,000,000 devices is refused, also when it comes over the wire; 
   const phase = (manager2: DeviceManager, name: string) => manager2.pool(`example.com/${name}`);
   await until(() => expect(phase(agent.manager, "huge")?.problem).toContain("larger than max"));
   await until(() => expect(phase(agent.manager, "small")?.phase).toBe("listing"));
+});
+
+test("a plugin that never stops listing is held back", async () => {
+  const folder = await newFolder();
+  const clock = new ManualClock();
+  await using agent = await startAgent(folder, { clock });
+  let sent = 0;
+  const devices = [{ ID: "a".repeat(1000), health: "Healthy", topology: undefined }];
+  hold(
+    await serveRaw(join(folder, "loud.sock"), {
+      listAndWatch: (call) => {
+        const more = (): void => {
+          while (!call.destroyed && call.write({ devices })) sent++;
+        };
+        call.on("drain", more);
+        call.on("error", () => undefined);
+        more();
+      },
+    }),
+  );
+  await registerRaw(folder, { resourceName: RESOURCE, endpoint: "loud.sock" });
+  await until(() => expect(clock.waiting).toBe(1));
+  const before = sent;
+  await until(() => expect(agent.manager.pool(RESOURCE)?.phase).toBe("listing"));
+  await clock.settle();
+  // What lies in buffers between the two, and no more.
+  expect(sent - before).toBeLessThan(2000);
+  await clock.advance(10_000);
+  await until(() => expect(clock.waiting).toBe(1));
 });
 
 test("doubles count once, and bad wins; nonsense places are ignored", async () => {

@@ -189,7 +189,7 @@ class GrpcPluginConnection implements PluginConnection {
     await unary(this.#client, DevicePluginService.preStartContainer, request, signal);
   }
 
-  /** Of lists that nobody has taken yet only the newest is kept: each is the whole. */
+  /** One list at a time: HTTP/2's flow control holds back the rest. */
   async *lists(signal: AbortSignal): AsyncGenerator<readonly ListedDevice[]> {
     const method = DevicePluginService.listAndWatch;
     const source = this.#client.makeServerStreamRequest(
@@ -212,10 +212,14 @@ class GrpcPluginConnection implements PluginConnection {
     };
     source.on("data", (message: ListAndWatchResponse) => {
       newest = message;
+      // The next one is read when this one was taken: a plugin that never stops sending is held back.
+      source.pause();
       wake();
     });
     // Cancelling reports an error too, and one that nobody listens to ends the process.
-    source.on("error", (error) => finish(signal.aborted ? undefined : fromService(error as ServiceError)));
+    source.on("error", (error) => {
+      finish(signal.aborted ? undefined : fromService(error as ServiceError));
+    });
     source.on("end", () => finish(undefined));
     signal.addEventListener("abort", onAbort, { once: true });
     if (signal.aborted) onAbort();
@@ -223,8 +227,10 @@ class GrpcPluginConnection implements PluginConnection {
       for (;;) {
         const message: ListAndWatchResponse | undefined = newest;
         newest = undefined;
-        if (message !== undefined) yield message.devices.map(listed);
-        else if (end !== undefined) break;
+        if (message !== undefined) {
+          yield message.devices.map(listed);
+          source.resume();
+        } else if (end !== undefined) break;
         else await new Promise<void>((resolve) => (wake = resolve));
       }
       if (end.error !== undefined) throw end.error;
