@@ -97,7 +97,7 @@ export class EvictionManager implements Component {
     );
   }
 
-  /** Begins the first round; resolves at once. */
+  /** Begins the first round, which only looks; resolves at once. */
   start(_signal?: AbortSignal): Promise<void> {
     if (this.#life === undefined) {
       this.#life = linkSignal();
@@ -166,9 +166,10 @@ export class EvictionManager implements Component {
 
   async #run(signal: AbortSignal): Promise<void> {
     const { clock, periodMs = DEFAULT_PERIOD_MS } = this.#options;
-    while (!signal.aborted) {
+    // An agent that has just started does not know yet which pods have ended: the first round only looks.
+    for (let isFirst = true; !signal.aborted; isFirst = false) {
       try {
-        const evicted = await this.synchronize(signal);
+        const evicted = isFirst ? await this.#firstLook(signal) : await this.synchronize(signal);
         this.#problem = undefined;
         if (evicted.length > 0) {
           await this.#cleanedUp(evicted, signal);
@@ -182,6 +183,11 @@ export class EvictionManager implements Component {
       }
       await clock.sleep(periodMs, { signal }).catch(() => undefined);
     }
+  }
+
+  async #firstLook(signal: AbortSignal): Promise<readonly Pod[]> {
+    if (this.#thresholds.length > 0) await this.#look(signal);
+    return [];
   }
 
   /** Reads the machine, and brings state and conditions up to date. */
@@ -307,8 +313,11 @@ export class EvictionManager implements Component {
     const figures = new Map(read.map((one) => [one.podRef.uid, one] as const));
     const layout = this.#layout ?? NO_LAYOUT;
     this.#observeAges(toAct);
+    // While figures were read a pod may have ended by itself.
+    const active = new Set(this.#options.pods.activePods().map(({ metadata }) => metadata.uid));
     for (const ranked of rankPods({ signal: threshold.signal, pods, figures, layout })) {
       const { pod } = ranked;
+      if (!active.has(pod.metadata.uid)) continue;
       const text = evictionMessage({
         resource,
         pod,

@@ -351,6 +351,22 @@ describe("pressure stall information", () => {
   });
 });
 
+it("a pod that ended by itself while figures were read is left alone", async () => {
+  const rig: Rig = new Rig(HARD_MEMORY, {
+    stats: {
+      node: async () => ({ at: rig.clock.monotonic(), node: rig.node, layout: rig.layout, problems: [] }),
+      pods: async () => {
+        rig.pods = rig.pods.filter(({ metadata }) => metadata.name !== "large");
+        return rig.usage;
+      },
+    },
+  });
+  rig.add("large", {}, { memory: "2Gi" });
+  rig.add("small", {}, { memory: "1Gi" });
+  rig.memory("100Mi");
+  expect(await rig.round()).toEqual(["small"]);
+});
+
 describe("the loop", () => {
   it("waits until what the pod held is free, and looks again at once", async () => {
     const rig = new Rig(HARD_MEMORY);
@@ -358,6 +374,10 @@ describe("the loop", () => {
     rig.memory("100Mi");
     rig.cleanedUp = false;
     await rig.manager.start();
+    await rig.clock.advance(5000);
+    // The first round only looks.
+    expect(rig.manager.conditions()).toEqual(["MemoryPressure"]);
+    expect(rig.killed).toEqual([]);
     await rig.clock.advance(5000);
     expect(rig.killed).toHaveLength(1);
     rig.memory("2Gi");

@@ -127,6 +127,10 @@ export function makeEvictionSide(options: EvictionSideOptions): EvictionSide {
 
 const CALL_MS = 5000;
 
+function hasEnded(status: PodStatus | undefined): boolean {
+  return status?.phase === "Succeeded" || status?.phase === "Failed";
+}
+
 /** A pod that waits to be let in uses nothing: ending it would free nothing. */
 function killerOf(options: EvictionSideOptions, disrupted: Map<string, string>): PodKiller {
   const isUp = ({ metadata }: Pod): boolean => {
@@ -140,7 +144,7 @@ function killerOf(options: EvictionSideOptions, disrupted: Map<string, string>):
       options
         .pods()
         .pods()
-        .filter(({ pod, state }) => state === "sync" && isUp(pod))
+        .filter(({ pod, state, status }) => state === "sync" && !hasEnded(status) && isUp(pod))
         .map(({ pod }) => pod),
     kill: (pod, { message, graceSeconds, disruption, reason, causes }) => {
       const { uid } = pod.metadata;
