@@ -99,7 +99,7 @@ async function measureAgent(socket, restarts) {
 }
 
 /** One row: everything about one series. */
-async function runSeries(series, { restarts, keep }) {
+async function runSeries(series, { restarts, keep, isBuilt }) {
   const instance = `matrix-${series.replace(".", "-")}`;
   process.env.HOLDFAST_CONTAINERD_SUITE = SUITES[series];
   try {
@@ -112,6 +112,7 @@ async function runSeries(series, { restarts, keep }) {
     const contract = await runContract(paths.socket);
     step(`containerd ${version}: ${restarts} restarts`);
     const latency = await measureRestarts(paths.socket, restarts);
+    if (!isBuilt) return { series, version, contract, latency, agent: { failed: "it does not build" } };
     step(`containerd ${version}: ${restarts} restarts by the agent`);
     return { series, version, contract, latency, agent: await measureAgent(paths.socket, restarts) };
   } catch (error) {
@@ -158,9 +159,12 @@ await main(async () => {
   if (!/^[1-9]\d{0,3}$/.test(values.restarts)) throw new SetupError("--restarts must be 1 to 9999");
   requireHost();
   await ensureToolchain();
-  await build();
+  const isBuilt = await build().then(
+    () => true,
+    (error) => explain(error),
+  );
   const rows = [];
-  for (const one of series) rows.push(await runSeries(one, values));
+  for (const one of series) rows.push(await runSeries(one, { ...values, isBuilt: isBuilt === true }));
   mkdirSync(join(repo, "bench-results"), { recursive: true });
   writeFileSync(join(repo, "bench-results", "matrix.json"), `${JSON.stringify(rows, null, 2)}\n`);
   process.stdout.write(
