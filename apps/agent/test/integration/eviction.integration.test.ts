@@ -203,3 +203,37 @@ test("the node gives up its own first: dead containers go before a pod does", as
   expect(going?.seq).toBeGreaterThan(removed?.seq ?? Number.POSITIVE_INFINITY);
   expect(going?.causes).toEqual([met?.seq]);
 });
+
+test("limits on ephemeral storage: of the writable layer, and of logs; who keeps within them stays", async () => {
+  const limited = (name: string, limit: string, before: string): Manifest =>
+    pod(name, {
+      containers: [
+        container("main", {
+          command: forever(before),
+          resources: { limits: { "ephemeral-storage": limit } },
+        }),
+      ],
+    });
+  await using node = await startNode({
+    kubelet: { evictionHard: {} },
+    agent: { evictStaticPods: true },
+    pods: [
+      limited("layer", "4Mi", "dd if=/dev/zero of=/big bs=1M count=8 2>/dev/null"),
+      limited("logs", "1Mi", "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); echo $(printf %0100d $i); done"),
+      limited("within", "4Mi", "dd if=/dev/zero of=/small bs=1M count=1 2>/dev/null"),
+    ],
+  });
+  for (const [name, limit] of [
+    ["layer", "4Mi"],
+    ["logs", "1Mi"],
+  ] as const)
+    expect((await evicted(node, name)).status.message).toBe(
+      `Pod ephemeral local storage usage exceeds the total limit of containers ${limit}. `,
+    );
+  expect(await node.running("within")).toHaveLength(1);
+  expect(
+    (await node.nodeObject()).conditions.every(
+      ({ type, status }) => (type === "Ready") === (status === "True"),
+    ),
+  ).toBe(true);
+});
