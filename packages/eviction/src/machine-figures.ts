@@ -108,14 +108,15 @@ export class MachineFigures {
     };
     const needs = this.#needs;
     const reading = needs.disk ? this.#disks(part, signal) : undefined;
-    const memory = await part("node.memory", () => this.#memory());
+    const memory = needs.memory ? await part("node.memory", () => this.#memory()) : undefined;
+    const psi = needs.pressure ? await part("node.memory.psi", () => this.#pressure()) : undefined;
     const pods = needs.allocatable ? await part("pods.memory", () => this.#podsMemory()) : undefined;
     const rlimit = needs.processes ? await part("node.rlimit", () => this.#processes()) : undefined;
     const disks = await reading;
     return {
       at,
       node: {
-        ...(memory !== undefined && { memory }),
+        ...((memory ?? psi) !== undefined && { memory: { ...memory, ...(psi !== undefined && { psi }) } }),
         ...(rlimit !== undefined && { rlimit }),
         ...(pods !== undefined && { systemContainers: [{ name: "pods", memory: pods }] }),
         ...disks?.figures,
@@ -133,17 +134,10 @@ export class MachineFigures {
   }
 
   /** kubelet: what the machine has less the working set of the root cgroup. */
-  #memory(): MemoryFigures | undefined {
-    const { memory, pressure } = this.#needs;
-    const psi = pressure ? this.#pressure() : undefined;
-    if (!memory) return psi === undefined ? undefined : { psi };
+  #memory(): MemoryFigures {
     const total = this.#number("/proc/meminfo", /^MemTotal:\s+(\d+) kB$/m) * 1024;
     const workingSetBytes = this.#cgroupIsV2 ? this.#workingSetV2("", true) : this.#workingSetV1("");
-    return {
-      workingSetBytes,
-      availableBytes: Math.max(total - workingSetBytes, 0),
-      ...(psi !== undefined && { psi }),
-    };
+    return { workingSetBytes, availableBytes: Math.max(total - workingSetBytes, 0) };
   }
 
   /** Undefined without a limit: then there is nothing to fall short of. */

@@ -109,7 +109,8 @@ export class PressureTeller {
     const before = this.#unknown;
     this.#unknown = unknown;
     for (const [signal, problem] of unknown) {
-      if (before.get(signal) === problem) continue;
+      // Figures in its words change from round to round: it is still the same trouble.
+      if (before.has(signal)) continue;
       this.#options.logger.error("nothing is evicted for it: its figures are not known", {
         signal,
         err: problem,

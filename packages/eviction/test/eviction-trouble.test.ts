@@ -46,6 +46,15 @@ describe("figures that cannot be", () => {
     rig.memory("2Gi");
     expect(await rig.round()).toEqual([]);
     expect(rig.manager.health().failures).toEqual(["node.fs: statfs of /x took longer than 2000 ms"]);
+    rig.problems = [{ part: "node.fs", message: "statfs of /x has not answered for 12 s" }];
+    await rig.round();
+    expect(rig.manager.health().failures).toEqual(["node.fs: statfs of /x has not answered for 12 s"]);
+    rig.problems = [];
+    await rig.round();
+    expect(rig.events().map(({ data }) => ("problem" in data ? data.problem : ""))).toEqual([
+      "statfs of /x took longer than 2000 ms",
+      undefined,
+    ]);
   });
 
   it("while the layout of the disks is not known the condition is set, and nothing is done", async () => {

@@ -106,6 +106,19 @@ describe("memory and processes", () => {
     expect(asked).toEqual([]);
   });
 
+  it("a kernel without pressure stall information: memory is looked after all the same", async () => {
+    const { "/proc/pressure/memory": _none, ...files } = V2;
+    const { node } = rig(files, {
+      evictionHard: { "memory.available": "1Mi" },
+      evictionPressure: { "memory.psi.full.avg10": "40%" },
+    });
+    const sample = await node();
+    expect(sample.node.memory).toEqual({ workingSetBytes: 10_240_000, availableBytes: 10_240_000 });
+    expect(sample.problems).toEqual([
+      { part: "node.memory.psi", message: "/proc/pressure/memory is not there" },
+    ]);
+  });
+
   it("a file of a wrong form is a figure that is missing, by its name", async () => {
     const { node } = rig(
       { ...V2, "/sys/fs/cgroup/memory.stat": "nonsense" },
