@@ -24,6 +24,7 @@ export interface ConnectionOptions {
   readonly synchronous: "FULL" | "NORMAL";
   readonly busyTimeoutMs: number;
   readonly maxBytes: number;
+  readonly cacheBytes: number;
 }
 
 /** Node-API version that the prebuilt library needs: Node 20 has 9 and dies of SIGSEGV. */
@@ -46,6 +47,8 @@ export function openConnection(options: ConnectionOptions): Connection {
     db.pragma("trusted_schema = OFF");
     const pageSize = db.pragma("page_size", { simple: true }) as number;
     db.pragma(`max_page_count = ${Math.max(Math.ceil(options.maxBytes / pageSize), 1)}`);
+    // The library's own default is 16 MB, which the check below would fill with pages of a large file that nobody asks for again.
+    db.pragma(`cache_size = -${Math.max(Math.ceil(options.cacheBytes / 1024), 1)}`);
     if (!inMemory) check(db);
     return db;
   } catch (error) {

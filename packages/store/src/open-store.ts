@@ -28,6 +28,8 @@ export interface StoreOptions {
   readonly busyTimeoutMs?: number;
   /** The file's largest size; beyond it writes fail with `STORE_FULL`. Default 256 MiB. */
   readonly maxBytes?: number;
+  /** The most memory that pages of the file take in this process; the kernel's cache holds the rest. Default 1 MiB. */
+  readonly cacheBytes?: number;
   /** What to do when the disk is full, failing or read-only at the start. Default `throw`. An agent goes on with `memory`, and says so. */
   readonly onUnusable?: "throw" | "memory";
 }
@@ -49,6 +51,7 @@ export function openStore(options: StoreOptions): Store {
         synchronous: options.durability === "full" ? "FULL" : "NORMAL",
         busyTimeoutMs: options.busyTimeoutMs ?? 1000,
         maxBytes: options.maxBytes ?? 256 << 20,
+        cacheBytes: options.cacheBytes ?? 1 << 20,
       },
       flushSoon: options.durability === "soon",
       migrations,
