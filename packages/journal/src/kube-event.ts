@@ -57,6 +57,7 @@ const TEXTS: Readonly<
     if (reason !== "DeadlineExceeded") return undefined;
     return { type: "Normal", reason, message: said(data, "message") };
   },
+  "resource/PodRefused": (data) => warning(said(data, "reason"), said(data, "message")),
   "node/RuntimeReadinessChanged": (data, node) => {
     const isReady = said(data, "runtime") === "" && said(data, "network") === "";
     const reason = isReady ? "NodeReady" : "NodeNotReady";

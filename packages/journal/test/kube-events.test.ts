@@ -50,6 +50,11 @@ test.each([
   ["a removal", event("pod/PodTerminating", 1, ABOUT, { reason: "Removed", message: "" }), undefined],
   ["an event of the PLEG", event("pleg/ContainerDied", 1, ABOUT, { kind: "container" }), undefined],
   [
+    "a pod that does not fit",
+    event("resource/PodRefused", 1, ABOUT, { reason: "OutOfcpu", message: "no CPU left" }),
+    { type: "Warning", reason: "OutOfcpu", message: "no CPU left" },
+  ],
+  [
     "a reboot",
     event("journal/NodeRebooted", 1, {}, { bootId: "b" }),
     {
