@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // A containerd of the test's own whose images lie on a small disk of their own, filled past the high threshold.
-import { execFileSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import type { ImageGcPlan } from "@holdfast/gc";
@@ -150,18 +149,8 @@ async function foreignContainer(node: TestNode, image: string): Promise<void> {
 /** Pins as containerd's users do. False: this containerd knows no pins (before 1.7). */
 async function pin(node: TestNode, instance: PrivateInstance, id: string): Promise<boolean> {
   const { image } = await node.client.imageStatus({ image: { image: id } });
-  const address = instance.endpoint.replace("unix://", "");
   for (const name of [id, ...(image?.repoTags ?? []), ...(image?.repoDigests ?? [])])
-    execFileSync("ctr", [
-      "-a",
-      address,
-      "-n",
-      "k8s.io",
-      "images",
-      "label",
-      name,
-      "io.cri-containerd.pinned=pinned",
-    ]);
+    instance.ctr("images", "label", name, "io.cri-containerd.pinned=pinned");
   // containerd's own list of images follows its events.
   const sees = async (): Promise<boolean> =>
     (await node.client.listImages({})).images.some((one) => one.id === id && one.pinned);

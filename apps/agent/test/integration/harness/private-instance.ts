@@ -11,10 +11,17 @@ import { until } from "./until.ts";
 export class PrivateInstance implements AsyncDisposable {
   readonly #name: string;
   readonly endpoint: string;
+  /** What a shell gets by `eval "$(node scripts/containerd.mjs env)"`. */
+  readonly #environment: NodeJS.ProcessEnv;
 
   constructor(name: string) {
     this.#name = name;
-    this.endpoint = /CONTAINER_RUNTIME_ENDPOINT='([^']+)'/.exec(this.#run("env"))?.[1] ?? "";
+    const exports = this.#run("env").matchAll(/^export ([A-Z_]+)='([^']*)'$/gm);
+    this.#environment = {
+      ...process.env,
+      ...Object.fromEntries(Array.from(exports, ([, key, value]) => [key, value])),
+    };
+    this.endpoint = this.#environment["CONTAINER_RUNTIME_ENDPOINT"] ?? "";
     if (this.endpoint === "") throw new Error(`scripts/containerd.mjs tells no endpoint for ${name}`);
   }
 
@@ -26,6 +33,11 @@ export class PrivateInstance implements AsyncDisposable {
   /** Ends the daemon as an operator would; its containers go on. */
   down(): void {
     this.#run("down");
+  }
+
+  /** containerd's own client, of the same version, on this instance's pods. */
+  ctr(...args: readonly string[]): void {
+    execFileSync("ctr", args, { env: this.#environment, stdio: ["ignore", "ignore", "pipe"] });
   }
 
   /** Kills the daemon; its containers go on. */
