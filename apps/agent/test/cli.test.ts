@@ -266,6 +266,8 @@ test("describe shows what each probe asks, what it found and what could not be a
     successful: 7,
     failed: 3,
     proberErrors: 1,
+    lastTookMs: 1000.4,
+    tookMs: 1010.46,
     periodMs: 200,
   };
   const probed: PodObject = {
@@ -288,7 +290,7 @@ test("describe shows what each probe asks, what it found and what could not be a
   for (const line of [
     "    Liveness:    exec [test -f /x] delay=5s timeout=1s period=10s #success=1 #failure=3",
     "    Readiness:   http-get http://:web/ready delay=0s timeout=1s period=200ms #success=1 #failure=1",
-    "                 failure for 61s, kept from before the agent's start (7 succeeded, 3 failed, 1 could not be made)",
+    "                 failure for 61s, kept from before the agent's start (7 succeeded, 3 failed, 1 could not be made, the last in 1s, each in 91.9ms)",
     "                 last problem: Readiness probe failed: HTTP probe failed with statuscode: 500",
     "    Startup:     grpc <pod>:9000 s delay=0s timeout=1s period=10s #success=1 #failure=3",
   ])

@@ -38,8 +38,8 @@ export interface ProbeManagerOptions {
   /** Containers that run already when the manager starts are probed within so many milliseconds, at random. Default 1000. */
   readonly restartSpreadMs?: number;
   /**
-   * Probes due within this time wake the process together: the rhythm stays exact, its phase is rounded up. At most a tenth of the period, and less
-   * where many probes would come at once. Default 100.
+   * Probes due within this time wake the process together: the rhythm stays exact, its phase is rounded up. At most a tenth of the period, less
+   * where many probes would come at once, and rounded down to a part of a second. Default 100.
    */
   readonly coalesceMs?: number;
   /** Commands under way at once on the node. Default 8. */

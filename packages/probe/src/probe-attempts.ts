@@ -159,7 +159,10 @@ export class ProbeAttempts implements PlaceHolder, TimerEntry {
   };
 
   #finish(outcome: ProbeOutcome): void {
-    if (outcome.error !== undefined) this.#tools.metrics.proberError(outcome.error.why);
+    const { metrics } = this.#tools;
+    if (outcome.error !== undefined) metrics.proberError(outcome.error.why);
+    if (this.#request !== undefined && this.#request.handler !== "none")
+      metrics.took(this.#request.handler, this.elapsedMs);
     this.#clear();
     this.#onOutcome(outcome);
   }

@@ -18,11 +18,25 @@ export class WorkerCounts {
   failed = 0;
   /** Thrown away: prober errors. Not in the kubelet's metric. */
   errors = 0;
+  /** Milliseconds that the last probe took, its repeats included; those of all of them. Whatever they came to. */
+  lastTookMs = 0;
+  tookMs = 0;
   #sumSeconds = 0;
   readonly #perBucket = new Uint32Array(DEFAULT_BUCKETS.length + 1);
 
-  /** Durations are kept for successes only, as in the kubelet. */
-  count(result: ProbeVerdict, elapsedMs: number): void {
+  /** How many probes were made. */
+  get made(): number {
+    return this.successful + this.failed + this.errors;
+  }
+
+  /** `result` undefined: thrown away. The metric has durations of successes only, as the kubelet's. */
+  count(result: ProbeVerdict | undefined, elapsedMs: number): void {
+    this.lastTookMs = elapsedMs;
+    this.tookMs += elapsedMs;
+    if (result === undefined) {
+      this.errors += 1;
+      return;
+    }
     if (result === "failure") {
       this.failed += 1;
       return;

@@ -31,7 +31,7 @@ import type { ProbeKind } from "./probe-spec.ts";
 import { ProbeWorker } from "./probe-worker.ts";
 import { snapshotOf } from "./snapshot.ts";
 import type { ProbeSnapshot } from "./snapshot.ts";
-import { TimerHeap } from "./timer-heap.ts";
+import { grainBelow, TimerHeap } from "./timer-heap.ts";
 import type { TimerEntry } from "./timer-heap.ts";
 import { subjectOf, UnhealthyTeller } from "./unhealthy-teller.ts";
 import { VerdictStore } from "./verdict-store.ts";
@@ -39,7 +39,7 @@ import type { ProblemText, WorkerHost } from "./worker-host.ts";
 
 const FLUSH_MS = 1000;
 /** About so many probes wake the process together: more would be late by one another. */
-const TOGETHER = 16;
+const TOGETHER = 20;
 const WAKE_QUEUE = 1024;
 
 /** See the top of the file. Fills `ProbeVerdicts` of pod status and `ProbeResults` of pod actions. */
@@ -276,7 +276,8 @@ export class ProbeManager implements Component {
       runtime === undefined
         ? undefined
         : new ExecProber({ runtime, clock, answerGraceMs, processes, onLeftBehind });
-    const grainMs = (): number => Math.min(options.coalesceMs, TOGETHER / Math.max(this.#ratePerMs, 1e-6));
+    const grainMs = (): number =>
+      grainBelow(Math.min(options.coalesceMs, TOGETHER / Math.max(this.#ratePerMs, 1e-6)));
     return {
       tools: {
         clock,

@@ -21,6 +21,7 @@ const HANDLER_LABELS: Readonly<Record<HandlerName, Readonly<Record<string, strin
 export class ProbeMetrics {
   readonly #lateness: Histogram;
   readonly #attempts: Counter;
+  readonly #seconds: Counter;
   readonly #errors: Counter;
   readonly #changes: Counter;
   readonly #leftBehind: Counter;
@@ -34,6 +35,10 @@ export class ProbeMetrics {
       LATENESS_BUCKETS,
     );
     this.#attempts = metrics.counter("holdfast_probe_attempts_total", "Attempts made, by handler.");
+    this.#seconds = metrics.counter(
+      "holdfast_probe_seconds_total",
+      "Time that attempts took, by handler; several may be under way at once.",
+    );
     this.#errors = metrics.counter(
       "holdfast_prober_errors_total",
       "Attempts that say nothing about their target, by why.",
@@ -56,6 +61,9 @@ export class ProbeMetrics {
   }
   attempt(handler: HandlerName): void {
     this.#attempts.inc(HANDLER_LABELS[handler]);
+  }
+  took(handler: HandlerName, ms: number): void {
+    this.#seconds.inc(HANDLER_LABELS[handler], ms / MS_PER_SECOND);
   }
   proberError(why: ProberErrorWhy): void {
     this.#errors.inc({ why });

@@ -66,6 +66,8 @@ export class ProbeWorker implements TimerEntry {
   #lastLookAt: number | undefined;
   /** When the probe under way, or the next one, is or was due. */
   #base = 0;
+  /** The same by the rhythm alone, not rounded up to what wakes together: else each round would add to the next. */
+  #beat = 0;
   #request: ProbeRequest | undefined;
   #requestIp: string | undefined;
   #verdictSince = 0;
@@ -216,12 +218,13 @@ export class ProbeWorker implements TimerEntry {
     this.#spread = false;
     this.#mode = "probing";
     const windowMs = Math.min(this.#periodMs(), this.#host.restartSpreadMs);
-    this.#host.tools.timers.arm(this, now + this.#host.random() * windowMs, 1);
+    this.#beat = now + this.#host.random() * windowMs;
+    this.#host.tools.timers.arm(this, this.#beat, 1);
   }
 
   #probe(now: number, isDue: boolean, ip: string | undefined): void {
     // After a delay or a change there is no rhythm yet: it begins here.
-    if (!isDue || this.#mode !== "probing") this.#base = now;
+    if (!isDue || this.#mode !== "probing") this.#base = this.#beat = now;
     this.#mode = "probing";
     const podIp = ip ?? this.#host.hostIp(this.pod);
     if (this.#request === undefined || this.#requestIp !== podIp) {
@@ -243,9 +246,8 @@ export class ProbeWorker implements TimerEntry {
     const problem = eventOf(this.kind, outcome);
     if (problem !== undefined) this.#lastProblem = firstLine(problem.message);
     const result = verdictOf(outcome);
-    if (result === undefined) this.counts.errors += 1;
-    else {
-      this.counts.count(result, this.#attempts.elapsedMs);
+    this.counts.count(result, this.#attempts.elapsedMs);
+    if (result !== undefined) {
       this.#probedAt = this.#host.tools.clock.monotonic();
       const before = this.#state;
       const after = computeVerdict(before, result, this.kind, this.spec);
@@ -269,8 +271,9 @@ export class ProbeWorker implements TimerEntry {
     }
     const now = this.#host.tools.clock.monotonic();
     const periodMs = this.#periodMs();
-    const next = this.#base + periodMs;
+    const next = this.#beat + periodMs;
     const { timers } = this.#host.tools;
+    this.#beat = Math.max(next, now);
     if (next > now) timers.arm(this, next, Math.min(this.#host.grainMs, periodMs / 10));
     else timers.arm(this, now, 1);
   }

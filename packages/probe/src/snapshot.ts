@@ -27,6 +27,10 @@ export interface ProbeSnapshot {
   readonly failed: number;
   /** Probes that were thrown away because they said nothing about the target. */
   readonly proberErrors: number;
+  /** How long the last probe took, its repeats included; undefined before the first. */
+  readonly lastTookMs: number | undefined;
+  /** How long all of them took together: what the target costs us, and we it. */
+  readonly tookMs: number;
   readonly periodMs: number;
 }
 
@@ -48,6 +52,8 @@ export function snapshotOf(worker: ProbeWorker, now: number): ProbeSnapshot {
     successful: counts.successful,
     failed: counts.failed,
     proberErrors: counts.errors,
+    lastTookMs: counts.made === 0 ? undefined : counts.lastTookMs,
+    tookMs: counts.tookMs,
     periodMs: spec.periodMs,
   };
 }

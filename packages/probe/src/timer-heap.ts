@@ -23,6 +23,15 @@ const EARLY_MS = 0.9;
 /** A timer that comes this much late means that the event loop stood still. */
 const STALL_MS = 20;
 
+/** All divide a second: a period of whole seconds is then as long as it says, each time. */
+const GRAINS_MS = [500, 250, 200, 125, 100, 50, 40, 25, 20, 10, 8, 5, 4, 2, 1] as const;
+
+/** The largest grain of these that is no longer than `ms`; 0 when there is none. */
+export function grainBelow(ms: number): number {
+  // Rates are sums of fractions: a hair's breadth does not count.
+  return GRAINS_MS.find((grain) => grain <= ms * 1.001) ?? 0;
+}
+
 /** See the top of the file. */
 export class TimerHeap {
   readonly #clock: Pick<Clock, "monotonic" | "timer">;

@@ -195,6 +195,35 @@ describe("when it is asked", () => {
     ]);
   });
 
+  test.each([
+    [1000, 20],
+    [130, 20],
+    [1000, 200],
+    [1000, 330],
+  ])("a period of %i ms stays one, however many share the process: %i", async (periodMs, count) => {
+    await using environment = new Environment({ coalesceMs: 100 });
+    const { manager, handlers, clock } = environment;
+    await manager.start();
+    await environment.run("c1");
+    const timing = { "holdfast.agent/readiness-probe-timing": `period=${periodMs}ms` };
+    for (let at = 0; at < count; at++) {
+      await clock.advance(3);
+      handlers.answers.set(at + 1, SUCCESS);
+      const metadata = { annotations: timing };
+      manager.addPod(podOf({ readinessProbe: http({}, at + 1) }, { uid: `uid-${at}`, metadata }));
+    }
+    const begun = clock.monotonic();
+    await clock.advance(20 * periodMs);
+    for (const port of [1, 2, count]) {
+      const times = handlers.times(port).filter((at) => at > begun);
+      expect(times.length).toBeGreaterThanOrEqual(19);
+      expect(times.length).toBeLessThanOrEqual(21);
+      // No two are further apart than a period where that is whole seconds.
+      const gaps = times.slice(1).map((at, index) => at - (times[index] ?? 0));
+      if (periodMs === 1000) expect(new Set(gaps.slice(1))).toEqual(new Set([1000]));
+    }
+  });
+
   test("probes of many pods that fall due together wake the process once", async () => {
     await using environment = new Environment({ coalesceMs: 50 });
     const { manager, handlers, clock } = environment;
@@ -297,16 +326,19 @@ describe("verdicts", () => {
     expect(manager.liveness("c1")).toBe("success");
   });
 
-  test("a target that does not answer fails after the timeout", async () => {
+  test("a target that does not answer fails after the timeout, and that it took so long is told", async () => {
     await using environment = new Environment();
-    const { manager, clock } = environment;
+    const { manager, metrics, clock } = environment;
     await manager.start();
     manager.addPod(podOf({ livenessProbe: http({ failureThreshold: 1, timeoutSeconds: 2 }) }));
     await environment.run("c1");
     await clock.advance(1999);
     expect(manager.liveness("c1")).toBe("success");
+    expect(manager.snapshot()[0]?.lastTookMs).toBeUndefined();
     await clock.advance(30);
     expect(manager.liveness("c1")).toBe("failure");
+    expect(manager.snapshot()[0]).toMatchObject({ lastTookMs: 2000, tookMs: 2000 });
+    expect(metrics.value("holdfast_probe_seconds_total", { handler: "http" })).toBe(2);
   });
 });
 

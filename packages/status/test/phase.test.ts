@@ -123,7 +123,7 @@ describe("init containers", () => {
       expect([policy, phase(pod(policy, ["a"], ["i"]), regular, init)]).toEqual([policy, wanted[policy]]);
   });
 
-  // kubelet: TestPodPhaseWithRestartAlwaysRestartableInitContainers
+  // kubelet: TestPodPhaseWithRestartAlwaysRestartableInitContainers, TestPodPhaseWithRestartNeverRestartableInitContainers
   const started = status("s", running, { started: true });
   const starting = status("s", running, { started: false });
   test.each<[string, ContainerStatus[], ContainerStatus[], boolean, PodPhase]>([
@@ -135,9 +135,35 @@ describe("init containers", () => {
     ["sidecar started again beside a running main one", [starting], [run("a")], true, "Running"],
     ["sidecar in back-off, main running", [loop("s")], [run("a")], true, "Running"],
     ["sidecar ended, main running", [done("s", 137)], [run("a")], true, "Running"],
-  ])("%s", (_name, init, regular, podHasInitialized, wanted) => {
-    const of = pod("Always", ["a"], [sidecar("s")]);
-    expect(computePodPhase(of, { init, regular }, { podIsTerminal: false, podHasInitialized })).toBe(wanted);
+    ["sidecar runs, main ended", [started], [done("a")], true, "Running"],
+    ["sidecar runs, main failed", [started], [done("a", 1)], true, "Running"],
+  ])("%s, whatever the pod's policy", (_name, init, regular, podHasInitialized, wanted) => {
+    for (const policy of ["Always", "OnFailure", "Never"] as const) {
+      const facts = { podIsTerminal: false, podHasInitialized };
+      const of = pod(policy, ["a"], [sidecar("s")]);
+      expect([policy, computePodPhase(of, { init, regular }, facts)]).toEqual([policy, wanted]);
+    }
+  });
+
+  test.each<[string, ContainerStatus[], ContainerStatus[], Record<RestartPolicy, PodPhase>]>([
+    [
+      "all ended well",
+      [done("s")],
+      [done("a")],
+      { Always: "Running", OnFailure: "Succeeded", Never: "Succeeded" },
+    ],
+    [
+      "main failed, the sidecar ended",
+      [done("s", 137)],
+      [done("a", 1)],
+      { Always: "Running", OnFailure: "Running", Never: "Failed" },
+    ],
+  ])("a sidecar, %s", (_name, init, regular, wanted) => {
+    for (const policy of ["Always", "OnFailure", "Never"] as const) {
+      const of = pod(policy, ["a"], [sidecar("s")]);
+      const made = computePodPhase(of, { init, regular }, { podIsTerminal: false, podHasInitialized: true });
+      expect([policy, made]).toEqual([policy, wanted[policy]]);
+    }
   });
 
   test("a sidecar that still runs does not hold back completion of a pod that is being taken down", () => {

@@ -56,8 +56,16 @@ function foundLines(found: ProbeSnapshot): ProbeLine[] {
     `${found.failed} failed`,
     ...(found.proberErrors === 0 ? [] : [`${found.proberErrors} could not be made`]),
   ];
+  const made = found.successful + found.failed + found.proberErrors;
+  if (found.lastTookMs !== undefined)
+    counts.push(`the last in ${tookText(found.lastTookMs)}, each in ${tookText(found.tookMs / made)}`);
   return [
     ["", `${verdict}${kept}${hold} (${counts.join(", ")})`],
     ...(found.lastProblem === "" ? [] : [["", `last problem: ${found.lastProblem}`] as const]),
   ];
+}
+
+/** To a tenth of a millisecond, and no finer than it matters. */
+function tookText(ms: number): string {
+  return formatDuration(ms < 100 ? Number(ms.toFixed(1)) : Math.round(ms));
 }

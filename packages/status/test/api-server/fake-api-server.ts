@@ -61,8 +61,16 @@ export class FakeApiServer implements AsyncDisposable {
   readonly instead: ((response: ServerResponse, seen: SeenRequest) => void)[] = [];
   readonly #server = createServer((request, response) => void this.#answer(request, response));
   #version = 100;
+  #isDown = false;
+
+  /** Every connection ends at once, as behind a proxy whose server is gone. Its port stays its own. */
+  set isDown(isDown: boolean) {
+    this.#isDown = isDown;
+    if (isDown) this.#server.closeAllConnections();
+  }
 
   async start(): Promise<string> {
+    this.#server.on("connection", (socket) => void (this.#isDown && socket.destroy()));
     await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
