@@ -15,7 +15,22 @@ import type { ContainerAnswer, PluginOptions } from "./ports.ts";
 export interface DeviceState {
   readonly records: readonly DeviceRecord[];
   /** Resources that had a plugin, with what it offered when that is known. */
-  readonly resources: ReadonlyMap<string, PluginOptions | undefined>;
+  readonly resources: ReadonlyMap<string, KnownPlugin>;
+}
+
+/** What is known of a resource's plugin. */
+export interface KnownPlugin {
+  readonly options?: PluginOptions | undefined;
+  readonly socket?: KnownSocket | undefined;
+}
+
+/** The very socket on which a plugin registered. */
+export interface KnownSocket {
+  /** Its name in the plugin folder. */
+  readonly name: string;
+  /** See `PluginConnection.identity`. */
+  readonly identity: string;
+  readonly bootId: string;
 }
 
 interface PodDeviceEntry {
@@ -38,6 +53,7 @@ interface CheckpointText {
     /** Of each entry, in the entries' order. */
     readonly bootIds: readonly string[];
     readonly options: Readonly<Record<string, PluginOptions>>;
+    readonly sockets?: Readonly<Record<string, KnownSocket>>;
   };
 }
 
@@ -61,10 +77,13 @@ export function writeCheckpoint(
   const own = {
     bootIds: state.records.map(({ bootId }) => bootId),
     options: Object.fromEntries(
-      [...state.resources].flatMap(([name, options]) => (options === undefined ? [] : [[name, options]])),
+      [...state.resources].flatMap(([name, { options }]) => (options === undefined ? [] : [[name, options]])),
+    ),
+    sockets: Object.fromEntries(
+      [...state.resources].flatMap(([name, { socket }]) => (socket === undefined ? [] : [[name, socket]])),
     ),
   };
-  const checksum = fnv1a(JSON.stringify([data, own.bootIds, own.options]));
+  const checksum = checksumOf(data, own);
   const text: CheckpointText = { Data: data, Checksum: 0, Holdfast: { checksum, ...own } };
   return JSON.stringify(text);
 }
@@ -73,17 +92,29 @@ export function writeCheckpoint(
 export function readCheckpoint(text: string): DeviceState {
   try {
     const { Data: data, Holdfast: own } = JSON.parse(text) as CheckpointText;
-    if (own !== undefined && own.checksum !== fnv1a(JSON.stringify([data, own.bootIds, own.options])))
+    if (own !== undefined && own.checksum !== checksumOf(data, own))
       throw new Error("its checksum does not fit");
     const records = (data.PodDeviceEntries ?? []).map((entry, index) =>
       readEntry(entry, own?.bootIds[index] ?? ""),
     );
     const names = Object.keys(data.RegisteredDevices ?? {});
-    return { records, resources: new Map(names.map((name) => [name, own?.options[name]])) };
+    const known = (name: string): KnownPlugin => ({
+      options: own?.options[name],
+      socket: own?.sockets?.[name],
+    });
+    return { records, resources: new Map(names.map((name) => [name, known(name)])) };
   } catch (cause) {
     const message = `the device checkpoint is damaged: ${cause instanceof Error ? cause.message : String(cause)}`;
     throw new HoldfastError("DEVICE_CHECKPOINT", "permanent", message, { cause });
   }
+}
+
+/** A file of an agent that kept no sockets has no word of them. */
+function checksumOf(
+  data: CheckpointText["Data"],
+  { bootIds, options, sockets }: Omit<NonNullable<CheckpointText["Holdfast"]>, "checksum">,
+): number {
+  return fnv1a(JSON.stringify([data, bootIds, options, ...(sockets === undefined ? [] : [sockets])]));
 }
 
 function readEntry(entry: PodDeviceEntry, bootId: string): DeviceRecord {

@@ -133,6 +133,7 @@ export class DeviceManager implements Component {
     // Who waits for a plugin has to be told when the time is over.
     const waitMs = this.#options.pluginWaitMs ?? DEFAULT_PLUGIN_WAIT_MS;
     this.#waitOver = this.#options.clock.timer(waitMs, () => this.#options.onChanged?.());
+    this.#registry.reconnectSoon();
   }
 
   /** Lets go of every plugin. Allocations stay. Idempotent. */
@@ -357,7 +358,7 @@ export class DeviceManager implements Component {
 
   #restore(text: string): void {
     const { records, resources } = readCheckpoint(text);
-    for (const [name, plugin] of resources) this.#makePool(name).remember(plugin);
+    for (const [name, known] of resources) this.#makePool(name).remember(known);
     for (const record of records) this.records.put(record);
   }
 
@@ -381,7 +382,12 @@ export class DeviceManager implements Component {
   #text(): string {
     const known = [...this.#pools.values()].filter(({ phase }) => phase !== "removed");
     return writeCheckpoint(
-      { records: this.records.all(), resources: new Map(known.map(({ name, plugin }) => [name, plugin])) },
+      {
+        records: this.records.all(),
+        resources: new Map(
+          known.map(({ name, plugin, knownSocket }) => [name, { options: plugin, socket: knownSocket }]),
+        ),
+      },
       (name) => [...(this.#pools.get(name)?.healthy().keys() ?? [])],
     );
   }

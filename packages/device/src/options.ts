@@ -27,6 +27,11 @@ export interface DeviceManagerOptions {
   readonly graceMs?: number;
   /** How long pods wait for a plugin that was there before the agent's restart. The kubelet does not wait. Default 300 000. */
   readonly pluginWaitMs?: number;
+  /**
+   * How long after the start a plugin from before, which has not registered again, is looked for on the socket where it was: plugins that watch
+   * kubelet.sock come by themselves before. Default 3 000.
+   */
+  readonly reconnectMs?: number;
   /** Devices of one resource; a plugin that lists more is refused. Default 65 536. */
   readonly maxDevices?: number;
   /** Resources with a plugin; more are refused. Default 256. */
@@ -46,4 +51,5 @@ export interface DeviceManagerOptions {
 
 export const DEFAULT_GRACE_MS = 300_000;
 export const DEFAULT_PLUGIN_WAIT_MS = 300_000;
+export const DEFAULT_RECONNECT_MS = 3000;
 export const DEFAULT_MAX_RESOURCES = 256;

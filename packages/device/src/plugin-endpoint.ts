@@ -73,6 +73,11 @@ export class PluginEndpoint {
     this.#deadlines = options.deadlines;
   }
 
+  /** See `PluginConnection.identity`. */
+  get identity(): string | undefined {
+    return this.#connection.identity;
+  }
+
   /** What it did not answer in time, until it answers something. */
   get hang(): string | undefined {
     return this.#hang;

@@ -5,7 +5,7 @@
  *
  * Owns: one reading loop for each endpoint, the timers of endpoints that are gone. Invariants: a plugin is only believed after it answered
  * GetDevicePluginOptions; a loop that ends stops its own endpoint and no other; registrations are bounded. Lost on a crash: everything; plugins
- * register anew when they see the socket made anew.
+ * register anew when they see the socket made anew, and who does not look at it is called on its own socket.
  */
 import type { Publisher, Subject } from "@holdfast/bus";
 import type { Timer } from "@holdfast/core/clock";
@@ -19,8 +19,9 @@ import {
   PluginStopped,
   ResourceChanged,
 } from "./events.ts";
-import { DEFAULT_GRACE_MS, DEFAULT_MAX_RESOURCES } from "./options.ts";
+import { DEFAULT_GRACE_MS, DEFAULT_MAX_RESOURCES, DEFAULT_RECONNECT_MS } from "./options.ts";
 import type { DeviceManagerOptions } from "./options.ts";
+import type { KnownSocket } from "./checkpoint.ts";
 import { callWithin, DEFAULT_DEADLINES, PluginEndpoint } from "./plugin-endpoint.ts";
 import type { PluginDeadlines } from "./plugin-endpoint.ts";
 import type { PodDevices } from "./pod-devices.ts";
@@ -67,6 +68,7 @@ export class PluginRegistry {
   readonly #loops = new Set<Promise<void>>();
   readonly #grace = new Map<string, Timer>();
   #registering = 0;
+  #reconnect: Timer | undefined;
   #stopped = false;
 
   constructor(options: PluginRegistryOptions) {
@@ -105,8 +107,35 @@ export class PluginRegistry {
     this.#checkName(resource);
   }
 
-  /** Connects, asks what the plugin offers, and begins to read its lists. */
-  async connect(resource: string, socket: string): Promise<void> {
+  /**
+   * Plugins that registered with the agent before this one, and have not come by themselves: many only look at their own socket, which a kubelet would
+   * have removed. Only the very socket is taken, and only once: a plugin that made another one registers.
+   */
+  reconnectSoon(): void {
+    const { clock, pools, reconnectMs = DEFAULT_RECONNECT_MS } = this.#options;
+    this.#reconnect = clock.timer(reconnectMs, () => {
+      for (const pool of pools.values()) if (pool.phase === "unseen") void this.#reconnectTo(pool);
+    });
+  }
+
+  async #reconnectTo(pool: ResourcePool): Promise<void> {
+    const { bootId, logger } = this.#options;
+    const known = pool.knownSocket;
+    if (known === undefined || known.bootId !== bootId) return;
+    try {
+      await this.connect(pool.name, known.name, known);
+    } catch (error) {
+      pool.isAbsent(`its plugin was not found again: ${errorText(error)}`);
+      logger.info("device plugin was not found again; it has to register", {
+        resource: pool.name,
+        socket: known.name,
+        err: errorText(error),
+      });
+    }
+  }
+
+  /** Connects, asks what the plugin offers, and begins to read its lists. `known`: only to that one, and not when another one has registered. */
+  async connect(resource: string, socket: string, known?: KnownSocket): Promise<void> {
     const { pools, clock, dialer, maxResources = DEFAULT_MAX_RESOURCES } = this.#options;
     if (this.#stopped) throw new HoldfastError("DEVICE_STOPPED", "retryable", "the agent stops");
     if (!pools.has(resource) && pools.size >= maxResources)
@@ -121,13 +150,16 @@ export class PluginRegistry {
         connection = await dialer.dial(socket, signal);
         // It came after its time: nobody else will close it.
         if (signal.aborted) connection.close();
+        if (known !== undefined && connection.identity !== known.identity)
+          throw new HoldfastError("DEVICE_SOCKET", "not-found", `socket ${socket} was made anew`);
         return await connection.options(signal);
       }).catch((error: unknown) => {
         connection?.close();
         throw error;
       });
       if (connection === undefined) return;
-      if (this.#stopped) connection.close();
+      const isLate = known !== undefined && pools.get(resource)?.phase !== "unseen";
+      if (this.#stopped || isLate) connection.close();
       else {
         const deadlines = this.#deadlines;
         this.#install(new PluginEndpoint({ resource, socket, connection, plugin, clock, deadlines }));
@@ -152,6 +184,7 @@ export class PluginRegistry {
   /** Ends every loop. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#reconnect?.cancel();
     for (const timer of this.#grace.values()) timer.cancel();
     this.#grace.clear();
     for (const pool of this.#options.pools.values()) pool.close();
@@ -165,16 +198,16 @@ export class PluginRegistry {
   }
 
   #install(endpoint: PluginEndpoint): void {
-    const { pools, makePool, logger, publish, onResourcesChanged, clock } = this.#options;
+    const { pools, makePool, logger, publish, onResourcesChanged, clock, bootId } = this.#options;
     const { resource, socket } = endpoint;
     const known = pools.get(resource);
     const pool = known ?? makePool(resource);
     const isNew = known === undefined || known.phase === "removed";
     this.#grace.get(resource)?.cancel();
     this.#grace.delete(resource);
-    const offers = JSON.stringify(pool.plugin);
-    pool.register(endpoint);
-    if (isNew || offers !== JSON.stringify(endpoint.plugin)) onResourcesChanged();
+    const before = JSON.stringify([pool.plugin, pool.knownSocket]);
+    pool.register(endpoint, bootId);
+    if (isNew || before !== JSON.stringify([pool.plugin, pool.knownSocket])) onResourcesChanged();
     logger.info("device plugin registered", { resource, socket });
     publish.publish(PluginRegistered, { resource, socket, message: "registered" }, about(resource));
     const late = clock.timer(this.#deadlines.firstListMs, () =>
@@ -228,10 +261,13 @@ export class PluginRegistry {
   }
 
   /** Only devices that a pod holds are told of one by one: a plugin may have ten thousand. */
-  #tellHealth(pool: ResourcePool, { id, healthy, reason }: DeviceChange): void {
+  #tellHealth(pool: ResourcePool, { id, healthy, reason, isNew }: DeviceChange): void {
     const { records, publish, onPodChanged } = this.#options;
     const holder = records.holderOf(pool.name, id);
     if (holder === undefined) return;
+    onPodChanged(holder.podUid);
+    // Good as it was when the agent stopped: nothing has happened to it.
+    if (isNew && healthy) return;
     const subject: Subject = {
       podUid: holder.podUid,
       container: holder.container,
@@ -249,7 +285,6 @@ export class PluginRegistry {
       },
       { subject },
     );
-    onPodChanged(holder.podUid);
   }
 
   /** The health of all that pods hold of it is known, or not known any more. */

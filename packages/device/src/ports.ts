@@ -45,6 +45,8 @@ export interface ContainerAnswer {
 
 /** A connection to one plugin. Every call ends when its signal aborts; deadlines are the caller's. */
 export interface PluginConnection {
+  /** What tells this socket from another one that is made in its place, in this boot. Undefined: it cannot be told. */
+  readonly identity?: string | undefined;
   options(signal: AbortSignal): Promise<PluginOptions>;
   /** ListAndWatch: each item is the whole list. Ends or throws when the plugin goes. A list that is too large throws. */
   lists(signal: AbortSignal): AsyncIterable<readonly ListedDevice[]>;

@@ -15,6 +15,7 @@ import type { Device } from "./device-list.ts";
 import { DeviceHealth } from "./device-health.ts";
 import type { Hysteresis } from "./device-health.ts";
 import type { PluginEndpoint } from "./plugin-endpoint.ts";
+import type { KnownPlugin, KnownSocket } from "./checkpoint.ts";
 import type { ListedDevice, PluginOptions } from "./ports.ts";
 
 /** See the top of the file. */
@@ -25,6 +26,8 @@ export interface DeviceChange {
   readonly id: string;
   readonly healthy: boolean;
   readonly reason: string;
+  /** No list had it before, since the agent started. */
+  readonly isNew: boolean;
 }
 
 /** What a pool is made of. */
@@ -43,6 +46,8 @@ export class ResourcePool {
   readonly health: DeviceHealth;
   readonly #options: ResourcePoolOptions;
   #plugin: PluginOptions | undefined;
+  #knownSocket: KnownSocket | undefined;
+  #absence: string | undefined;
   #endpoint: PluginEndpoint | undefined;
   #phase: PoolPhase = "unseen";
   #since: number;
@@ -84,6 +89,7 @@ export class ResourcePool {
   get problem(): string | undefined {
     const hang = this.endpoint?.hang;
     if (hang !== undefined) return hang;
+    if (this.#phase === "unseen") return this.#absence;
     return this.#phase === "stopped" ? this.#stopReason : this.#listProblem;
   }
 
@@ -123,14 +129,29 @@ export class ResourcePool {
     return { capacity: this.#devices.size, allocatable: this.healthy().size };
   }
 
-  /** From the checkpoint: what its plugin offered. */
-  remember(plugin: PluginOptions | undefined): void {
-    this.#plugin = plugin;
+  /** The very socket of the last plugin that registered by itself, also from before a restart. */
+  get knownSocket(): KnownSocket | undefined {
+    return this.#knownSocket;
+  }
+
+  /** From the checkpoint: what its plugin offered, and where it was. */
+  remember({ options, socket }: KnownPlugin): void {
+    this.#plugin = options;
+    this.#knownSocket = socket;
+  }
+
+  /** Why the plugin from before the restart could not be found again: told until one registers. */
+  isAbsent(why: string): void {
+    this.#absence = why;
   }
 
   /** A plugin registered, in place of the one before. What was listed stays until it lists. */
-  register(endpoint: PluginEndpoint): void {
+  register(endpoint: PluginEndpoint, bootId: string): void {
     const before = this.#endpoint;
+    const { socket: name, identity } = endpoint;
+    // Those of the watcher are found by it.
+    this.#knownSocket =
+      identity === undefined || name.startsWith("/") ? undefined : { name, identity, bootId };
     const wasListing = this.#phase === "listing";
     this.#endpoint = endpoint;
     this.#plugin = endpoint.plugin;
@@ -148,12 +169,17 @@ export class ResourcePool {
       const before = this.#devices.get(id)?.health;
       if (before === health) continue;
       this.health.changed(id, before, health);
-      changes.push({ id, healthy: health === HEALTHY, reason: `the plugin says ${health}` });
+      changes.push({
+        id,
+        healthy: health === HEALTHY,
+        reason: `the plugin says ${health}`,
+        isNew: before === undefined,
+      });
     }
     for (const [id, { health }] of this.#devices) {
       if (devices.has(id)) continue;
       this.health.vanished(id, health);
-      changes.push({ id, healthy: false, reason: "the plugin no longer lists it" });
+      changes.push({ id, healthy: false, reason: "the plugin no longer lists it", isNew: false });
     }
     this.#devices = devices;
     this.#listProblem = problem;

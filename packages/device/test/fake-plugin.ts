@@ -66,6 +66,8 @@ class ListQueue {
 export class FakePlugin {
   devices: readonly ListedDevice[];
   options: PluginOptions = NO_OPTIONS;
+  /** Of its socket; undefined: it cannot be told from another one. */
+  identity: string | undefined;
   readonly allocated: string[][] = [];
   readonly preStarted: string[][] = [];
   readonly questions: PreferenceQuestion[] = [];
@@ -103,6 +105,7 @@ export class FakePlugin {
       this.#queues.delete(queue);
     };
     return {
+      identity: this.identity,
       options: () => this.onOptions(),
       lists: (signal) => {
         this.#queues.add(queue);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { mkdir, symlink, writeFile } from "node:fs/promises";
+import { mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ManualClock } from "@holdfast/core/manual-clock";
 import type { DeviceManager } from "@holdfast/device";
+import { nodePluginDialer } from "@holdfast/device/node";
 import { expect, test, vi } from "vitest";
 import { bad, FakePlugin, good, idsOf, makePod, NO_ANSWER, RESOURCE, TestNode } from "./fake-plugin.ts";
 import { registerRaw, serveRaw } from "./raw-plugin.ts";
@@ -48,6 +49,24 @@ test("sockets: only names in the folder, and no links out of it", async () => {
   expect(await told("none.sock")).toContain("ENOENT");
   expect(await told("")).toContain("is no socket's name");
   expect(agent.manager.resources()).toEqual([]);
+});
+
+test("a socket is told from another one that is made in its place", async () => {
+  const folder = await newFolder();
+  const path = join(folder, "p.sock");
+  const dialer = nodePluginDialer(folder);
+  const identity = async (): Promise<string | undefined> => {
+    const connection = await dialer.dial("p.sock", new AbortController().signal);
+    connection.close();
+    return connection.identity;
+  };
+  const first = await serveRaw(path, {});
+  const before = await identity();
+  expect(await identity()).toBe(before);
+  await first[Symbol.asyncDispose]();
+  await rm(path, { force: true });
+  hold(await serveRaw(path, {}));
+  expect(await identity()).not.toBe(before);
 });
 
 test("a list of 1,000,000 devices is refused, also when it comes over the wire; the other plugins go on", async () => {

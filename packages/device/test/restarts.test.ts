@@ -34,6 +34,78 @@ test("an agent's restart is a non-event: what a pod has it keeps, with or withou
   expect(plugin.allocated).toEqual([["b"]]);
 });
 
+/** An agent that knows a plugin, and has stopped; the plugin goes on, and looks at nothing but its own socket. */
+async function plugThenStop(): Promise<{ readonly node: TestNode; readonly plugin: FakePlugin }> {
+  const node = new TestNode();
+  const before = await node.agent();
+  const plugin = new FakePlugin([good("a"), good("b")]);
+  plugin.identity = "socket-1";
+  await node.plug(before, plugin);
+  const pod = node.pod("pod", [{ count: 1 }]);
+  await before.admit(pod);
+  await before.stop();
+  return { node, plugin };
+}
+
+test("a plugin that does not register again is called on the socket where it was, and only there", async () => {
+  const { node, plugin } = await plugThenStop();
+  await using after = await node.agent();
+  const other = node.pod("other", [{ count: 1 }]);
+  expect(await after.admit(other)).toMatchObject({ kind: "waiting" });
+  await node.clock.advance(3000);
+  expect(after.pool(RESOURCE)?.phase).toBe("listing");
+  expect(after.resources()).toEqual([{ name: RESOURCE, capacity: 2, allocatable: 2 }]);
+  // Its status is told again, and nobody is told that it became healthy: it was.
+  expect(node.changedPods).toContain("uid-pod");
+  expect(node.events("device/DeviceHealthChanged")).toEqual([]);
+  expect(await after.admit(other)).toEqual(ADMITTED);
+  expect(idsOf(after, other)).toEqual(["b"]);
+  // And the next agent finds it, too.
+  await after.stop();
+  await using third = await node.agent();
+  await node.clock.advance(3000);
+  expect(third.pool(RESOURCE)?.phase).toBe("listing");
+  expect(plugin.open).toBe(1);
+});
+
+test("a socket that was made anew, a dead one, and one from another boot are not called", async () => {
+  const anew = await plugThenStop();
+  anew.plugin.identity = "socket-2";
+  await using first = await anew.node.agent();
+  await anew.node.clock.advance(3000);
+  expect(first.pool(RESOURCE)?.phase).toBe("unseen");
+  expect(first.snapshot()[0]?.problem).toContain("socket plugin.sock was made anew");
+  expect(anew.plugin.open).toBe(0);
+
+  const dead = await plugThenStop();
+  dead.node.plugins.clear();
+  await using second = await dead.node.agent();
+  await dead.node.clock.advance(3000);
+  expect(second.snapshot()[0]?.problem).toContain("was not found again: connection refused");
+
+  const rebooted = await plugThenStop();
+  rebooted.node.bootId = "boot-2";
+  await using third = await rebooted.node.agent();
+  await rebooted.node.clock.advance(3000);
+  expect(third.pool(RESOURCE)?.phase).toBe("unseen");
+});
+
+test("a plugin that registers by itself is not pushed aside by the one that was known", async () => {
+  const { node, plugin } = await plugThenStop();
+  await using after = await node.agent();
+  let answer: () => void = () => {};
+  plugin.onOptions = () =>
+    new Promise((resolve) => {
+      answer = () => resolve(plugin.options);
+    });
+  await node.clock.advance(3000);
+  const newer = await node.plug(after, new FakePlugin([good("a")]), { socket: "newer.sock" });
+  answer();
+  await node.clock.settle();
+  expect(after.snapshot()[0]).toMatchObject({ socket: "newer.sock", capacity: 1 });
+  expect([newer.open, plugin.open]).toEqual([1, 0]);
+});
+
 test("the wait for a plugin is bounded, and its end is told", async () => {
   const node = new TestNode();
   const before = await node.agent();

@@ -64,7 +64,14 @@ class Story {
   readonly waiting = new Set<Pod>();
   agent: DeviceManager | undefined;
   plugin: FakePlugin | undefined;
+  /** A quiet plugin registers once in its life, and then only looks at its own socket. */
+  readonly #isQuiet: boolean;
+  #sockets = 0;
   #names = 0;
+
+  constructor(isQuiet: boolean) {
+    this.#isQuiet = isQuiet;
+  }
 
   list() {
     return this.healthy.map((isGood, n) => (isGood ? good(`d${n}`, n % 2) : bad(`d${n}`, n % 2)));
@@ -74,14 +81,21 @@ class Story {
     if (this.agent !== undefined) return;
     // No hysteresis: whether a device can be given is then what the plugin says.
     this.agent = await this.node.agent({ hysteresis: { flaps: 1000 }, machineNodes: [0, 1] });
-    if (this.plugin !== undefined) await this.node.plug(this.agent, this.plugin);
+    if (this.plugin === undefined) return;
+    if (this.plugin.identity === undefined) await this.#plug(this.agent, this.plugin);
+    else await this.node.clock.advance(3000);
+  }
+
+  async #plug(agent: DeviceManager, plugin: FakePlugin): Promise<void> {
+    if (this.#isQuiet) plugin.identity = `socket-${this.#sockets++}`;
+    await this.node.plug(agent, plugin);
   }
 
   async startPlugin(): Promise<void> {
     if (this.plugin !== undefined) return;
     this.plugin = new FakePlugin(this.list());
     this.plugin.options = { preStartRequired: false, getPreferredAllocationAvailable: this.#names % 2 === 0 };
-    if (this.agent !== undefined) await this.node.plug(this.agent, this.plugin);
+    if (this.agent !== undefined) await this.#plug(this.agent, this.plugin);
   }
 
   async killAgent(): Promise<void> {
@@ -236,31 +250,35 @@ async function crashWhileAllocating(story: Story): Promise<void> {
 test("no device twice, none lost, no running container harmed, in any order of events", async () => {
   const seed = process.env["HOLDFAST_TEST_SEED"];
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {
-      const story = new Story();
-      await story.startAgent();
-      await story.startPlugin();
-      for (const next of steps) {
-        await take(story, next);
+    fc.asyncProperty(
+      fc.boolean(),
+      fc.array(step, { minLength: 5, maxLength: 40 }),
+      async (isQuiet, steps) => {
+        const story = new Story(isQuiet);
+        await story.startAgent();
+        await story.startPlugin();
+        for (const next of steps) {
+          await take(story, next);
+          await story.node.clock.settle();
+          story.check();
+          if (story.agent !== undefined && next.do !== "admit")
+            for (const pod of [...story.waiting].slice(0, 3)) await story.tryToStart(pod);
+          story.check();
+        }
+        // In the end everything is free again, and can be given.
+        for (const pod of [...story.running.keys(), ...story.waiting]) story.end(pod);
+        story.healthy.fill(true);
+        story.plugin?.update(story.list());
+        await story.startAgent();
+        await story.startPlugin();
         await story.node.clock.settle();
-        story.check();
-        if (story.agent !== undefined && next.do !== "admit")
-          for (const pod of [...story.waiting].slice(0, 3)) await story.tryToStart(pod);
-        story.check();
-      }
-      // In the end everything is free again, and can be given.
-      for (const pod of [...story.running.keys(), ...story.waiting]) story.end(pod);
-      story.healthy.fill(true);
-      story.plugin?.update(story.list());
-      await story.startAgent();
-      await story.startPlugin();
-      await story.node.clock.settle();
-      const all = story.newPod(DEVICES, true);
-      await story.tryToStart(all);
-      expect(story.running.get(all)).toHaveLength(DEVICES);
-      await story.killAgent();
-      expect(story.plugin?.open).toBe(0);
-    }),
+        const all = story.newPod(DEVICES, true);
+        await story.tryToStart(all);
+        expect(story.running.get(all)).toHaveLength(DEVICES);
+        await story.killAgent();
+        expect(story.plugin?.open).toBe(0);
+      },
+    ),
     { numRuns: 150, ...(seed === undefined ? {} : { seed: Number(seed) }) },
   );
 }, 60_000);

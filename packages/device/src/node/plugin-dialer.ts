@@ -27,6 +27,9 @@ export function nodePluginDialer(folder: string, others: readonly string[] = [])
   return {
     dial: async (endpoint, signal) => {
       const path = await checkSocket(endpoint, folder, others);
+      // Before the connection: a socket that takes its place meanwhile is then told from it.
+      const { dev, ino, birthtimeNs } = await lstat(path, { bigint: true });
+      const identity = `${dev}:${ino}:${birthtimeNs}`;
       signal.throwIfAborted();
       const client = connectTo(path);
       try {
@@ -35,7 +38,7 @@ export function nodePluginDialer(folder: string, others: readonly string[] = [])
         client.close();
         throw error;
       }
-      return new GrpcPluginConnection(client);
+      return new GrpcPluginConnection(client, identity);
     },
   };
 }
@@ -157,10 +160,12 @@ function fromService(error: ServiceError | null): HoldfastError {
 }
 
 class GrpcPluginConnection implements PluginConnection {
+  readonly identity: string;
   readonly #client: Client;
 
-  constructor(client: Client) {
+  constructor(client: Client, identity: string) {
     this.#client = client;
+    this.identity = identity;
   }
 
   options(signal: AbortSignal) {

@@ -42,7 +42,8 @@ export function formatDevices({ items, folder }: DeviceList, now: number, width:
 }
 
 const PHASES: Readonly<Record<DeviceList["items"][number]["phase"], string | undefined>> = {
-  unseen: "its plugin has not registered since the agent started",
+  unseen:
+    "its plugin has not registered since the agent started (one that does not watch kubelet.sock has to be restarted)",
   connected: "its plugin has registered and listed nothing yet",
   listing: undefined,
   stopped: "its plugin is gone",
