@@ -22,8 +22,14 @@ test("without a word the kubelet's thresholds hold, and no static pod is evicted
     transitionPeriodMs: 300_000,
     maxPodGraceSeconds: 0,
     evictStaticPods: false,
+    watchMemory: false,
     localStorageCapacityIsolation: true,
   });
+});
+
+test("where pods have no limit of their own, no threshold is for it", () => {
+  const { thresholds } = eviction(`${KUBELET}enforceNodeAllocatable: [none]\n`);
+  expect(thresholds.map(({ signal }) => signal)).not.toContain("allocatableMemory.available");
 });
 
 test("an empty evictionHard is none", () => {
@@ -37,6 +43,8 @@ evictionSoftGracePeriod: { memory.available: 90s }
 evictionMinimumReclaim: { nodefs.available: 500Mi }
 evictionPressureTransitionPeriod: 30s
 evictionMaxPodGracePeriod: 60
+kernelMemcgNotification: true
+enforceNodeAllocatable: [none]
 ${AGENT}evictStaticPods: true
 evictionPressure: { memory.psi.full.avg60: 40% }
 `;
@@ -46,7 +54,12 @@ evictionPressure: { memory.psi.full.avg60: 40% }
     "memory.available<20%",
     "memory.psi.full.avg60>40%",
   ]);
-  expect(config).toMatchObject({ transitionPeriodMs: 30_000, maxPodGraceSeconds: 60, evictStaticPods: true });
+  expect(config).toMatchObject({
+    transitionPeriodMs: 30_000,
+    maxPodGraceSeconds: 60,
+    evictStaticPods: true,
+    watchMemory: true,
+  });
 });
 
 test.each([

@@ -63,6 +63,7 @@ topologyManagerPolicyOptions: { prefer-closest-numa-nodes: "true", max-allowable
     topologyManagerPolicyOptions: { preferClosestNumaNodes: true, maxAllowableNumaNodes: 16 },
     systemReserved: { memory: "1Gi" },
     kubeReserved: { cpu: "500m", memory: "512Mi" },
+    limitPods: true,
   });
 });
 
@@ -116,4 +117,22 @@ test.each([
   ["an amount that is none", "kubeReserved: { memory: much }", "config.yaml:3: kubeReserved:"],
 ])("%s is refused with its line", (_name, yaml, text) => {
   expect(problemOf(yaml)).toContain(text);
+});
+
+test("all pods together are held to what is not reserved, unless nobody is; cgroups of the system are not known yet", () => {
+  expect(parse("").limitPods).toBe(true);
+  expect(parse("enforceNodeAllocatable: [none]").limitPods).toBe(false);
+  expect(parse("enforceNodeAllocatable: []").limitPods).toBe(false);
+  const { config, warnings } = parseConfig(
+    `${HEAD}enforceNodeAllocatable: [pods, system-reserved, kube-reserved-compressible]`,
+    "config.yaml",
+    "node",
+  );
+  expect(config.resources.limitPods).toBe(true);
+  expect(warnings).toEqual([
+    'config.yaml:3: enforceNodeAllocatable: "system-reserved" is not supported yet and has no effect',
+    'config.yaml:3: enforceNodeAllocatable: "kube-reserved-compressible" is not supported yet and has no effect',
+  ]);
+  expect(problemOf("enforceNodeAllocatable: [none, pods]")).toContain("none stands alone");
+  expect(problemOf("enforceNodeAllocatable: [all]")).toContain('must be a list of pods or none, got "all"');
 });

@@ -31,6 +31,7 @@ import type { Round, RoundState } from "./compute-round.ts";
 import { thresholdsMet } from "./compute-thresholds.ts";
 import { DEFAULT_TRANSITION_PERIOD_MS } from "./default-thresholds.ts";
 import { evictionMessage } from "./eviction-message.ts";
+import { MemoryWatch } from "./memory-watch.ts";
 import { makeSignalObservations } from "./make-observations.ts";
 import { DEFAULT_PERIOD_MS, DEFAULT_RECLAIM_DEADLINE_MS, DEFAULT_STATS_DEADLINE_MS } from "./options.ts";
 import type { EvictionManagerOptions } from "./options.ts";
@@ -67,6 +68,10 @@ export class EvictionManager implements Component {
   readonly #teller: PressureTeller;
   readonly #evictor: PodEvictor;
   readonly #age: Histogram;
+  readonly #memoryWatch: MemoryWatch | undefined;
+  /** Ends the wait for the next round. */
+  #wake: (() => void) | undefined;
+  #isWoken = false;
   #life: LinkedSignal | undefined;
   #running: Promise<void> = Promise.resolve();
   #state: RoundState = FIRST_ROUND;
@@ -91,6 +96,18 @@ export class EvictionManager implements Component {
     const logger = this.#logger;
     this.#teller = new PressureTeller({ clock, publish, logger, nodeName });
     this.#evictor = new PodEvictor({ clock, pods: options.pods, evictStaticPods, publish, logger, metrics });
+    const { memoryUsage: usage, thresholds } = options;
+    if (usage !== undefined)
+      this.#memoryWatch = new MemoryWatch({
+        clock,
+        usage,
+        thresholds,
+        logger,
+        onCrossed: () => {
+          this.#isWoken = true;
+          this.#wake?.();
+        },
+      });
     this.#age = metrics.histogram(
       "kubelet_eviction_stats_age_seconds",
       "Time between when stats are collected, and when pod is evicted based on those stats by eviction signal",
@@ -101,7 +118,8 @@ export class EvictionManager implements Component {
   start(_signal?: AbortSignal): Promise<void> {
     if (this.#life === undefined) {
       this.#life = linkSignal();
-      this.#running = this.#run(this.#life.signal);
+      const { signal } = this.#life;
+      this.#running = this.#runAll(signal);
     }
     return Promise.resolve();
   }
@@ -164,8 +182,11 @@ export class EvictionManager implements Component {
     return await this.#relieve(threshold, toAct, signal);
   }
 
+  async #runAll(signal: AbortSignal): Promise<void> {
+    await Promise.all([this.#run(signal), this.#memoryWatch?.run(signal)]);
+  }
+
   async #run(signal: AbortSignal): Promise<void> {
-    const { clock, periodMs = DEFAULT_PERIOD_MS } = this.#options;
     // An agent that has just started does not know yet which pods have ended: the first round only looks.
     for (let isFirst = true; !signal.aborted; isFirst = false) {
       try {
@@ -181,8 +202,18 @@ export class EvictionManager implements Component {
         if (problem !== this.#problem) this.#logger.warn("a round failed", { err: problem });
         this.#problem = problem;
       }
-      await clock.sleep(periodMs, { signal }).catch(() => undefined);
+      await this.#untilNextRound(signal);
     }
+  }
+
+  /** A period, or less when memory runs short meanwhile; not at all when it did so during the round. */
+  async #untilNextRound(signal: AbortSignal): Promise<void> {
+    const { clock, periodMs = DEFAULT_PERIOD_MS } = this.#options;
+    using nap = linkSignal(signal);
+    this.#wake = () => nap.abort();
+    if (!this.#isWoken) await clock.sleep(periodMs, { signal: nap.signal }).catch(() => undefined);
+    this.#isWoken = false;
+    this.#wake = undefined;
   }
 
   async #firstLook(signal: AbortSignal): Promise<readonly Pod[]> {
@@ -195,6 +226,7 @@ export class EvictionManager implements Component {
     const { clock, transitionPeriodMs = DEFAULT_TRANSITION_PERIOD_MS } = this.#options;
     const sample = await this.#sample(signal);
     this.#learnLayout(sample.layout);
+    this.#memoryWatch?.update(sample.node);
     const { observations, nonsense } = makeSignalObservations(sample);
     this.#teller.tellUnknown(this.#unknownOf(sample, nonsense));
     const round = computeRound(this.#state, {

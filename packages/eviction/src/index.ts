@@ -12,6 +12,7 @@ export { DEFAULT_EVICTION_HARD, DEFAULT_TRANSITION_PERIOD_MS } from "./default-t
 export type { EvictionSettings, SignalSettings } from "./default-thresholds.ts";
 export { MachineFigures } from "./machine-figures.ts";
 export type { MachineFiguresOptions, MachineFilesystem, MachinePort } from "./machine-figures.ts";
+export { usageAtThreshold } from "./memory-watch.ts";
 export { ExceededGracePeriod, PodEvicting, PressureChanged, SignalUnknown, ThresholdMet } from "./events.ts";
 export type { PodEvictingData, PressureChangedData, ThresholdMetData } from "./events.ts";
 export type { EvictionErrorCode } from "./errors.ts";
@@ -20,6 +21,7 @@ export type {
   EvictionRequest,
   FsFigures,
   MemoryFigures,
+  MemoryUsageReader,
   NodeFigures,
   NodeReclaim,
   NodeSample,

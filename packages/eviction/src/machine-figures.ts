@@ -128,6 +128,18 @@ export class MachineFigures {
 
   // --- memory and processes ---
 
+  /** Fits `MemoryUsageReader`. Throws when the kernel's file has another form than it should. */
+  usageBytes(of: "node" | "pods"): number | undefined {
+    const at = of === "node" ? "" : this.#options.podsCgroup;
+    if (at === undefined) return undefined;
+    const file = this.#cgroupIsV2
+      ? `${this.#root}${at}/${of === "node" ? "memory.stat" : "memory.current"}`
+      : `${this.#root}/memory${at}/memory.usage_in_bytes`;
+    const text = this.#options.machine.read(file);
+    if (text === undefined) return undefined;
+    return this.#cgroupIsV2 && of === "node" ? rootUsage(text, file) : parseNumberFile(text, file);
+  }
+
   get #cgroupIsV2(): boolean {
     this.#isV2 ??= this.#options.machine.read(`${this.#root}/cgroup.controllers`) !== undefined;
     return this.#isV2;
@@ -136,8 +148,8 @@ export class MachineFigures {
   /** kubelet: what the machine has less the working set of the root cgroup. */
   #memory(): MemoryFigures {
     const total = this.#number("/proc/meminfo", /^MemTotal:\s+(\d+) kB$/m) * 1024;
-    const workingSetBytes = this.#cgroupIsV2 ? this.#workingSetV2("", true) : this.#workingSetV1("");
-    return { workingSetBytes, availableBytes: Math.max(total - workingSetBytes, 0) };
+    const used = this.#cgroupIsV2 ? this.#usedV2("", true) : this.#usedV1("");
+    return { ...used, availableBytes: Math.max(total - used.workingSetBytes, 0) };
   }
 
   /** Undefined without a limit: then there is nothing to fall short of. */
@@ -151,31 +163,27 @@ export class MachineFigures {
     if (text === undefined || text === "max") return undefined;
     const limit = parseNumberFile(text, file);
     if (limit >= NO_LIMIT_V1) return undefined;
-    const workingSetBytes = this.#cgroupIsV2
-      ? this.#workingSetV2(podsCgroup, false)
-      : this.#workingSetV1(podsCgroup);
-    return { workingSetBytes, availableBytes: Math.max(limit - workingSetBytes, 0) };
+    const used = this.#cgroupIsV2 ? this.#usedV2(podsCgroup, false) : this.#usedV1(podsCgroup);
+    return { ...used, availableBytes: Math.max(limit - used.workingSetBytes, 0) };
   }
 
-  /** The root has no memory.current: there usage is what its statistics add up to. */
-  #workingSetV2(at: string, isRoot: boolean): number {
-    const folder = `${this.#root}${at}`;
-    const stat = this.#text(`${folder}/memory.stat`);
-    const of = (key: string): number => parseMemoryStat(stat, key, `${folder}/memory.stat`);
-    const usage = isRoot
-      ? of("anon") + of("file")
-      : parseNumberFile(this.#text(`${folder}/memory.current`), `${folder}/memory.current`);
-    return Math.max(usage - of("inactive_file"), 0);
+  #usedV2(at: string, isRoot: boolean): Used {
+    const file = `${this.#root}${at}/memory.stat`;
+    const stat = this.#text(file);
+    const usageBytes = isRoot
+      ? rootUsage(stat, file)
+      : parseNumberFile(this.#text(`${this.#root}${at}/memory.current`), `${this.#root}${at}/memory.current`);
+    return withoutInactive(usageBytes, parseMemoryStat(stat, "inactive_file", file));
   }
 
-  #workingSetV1(at: string): number {
+  #usedV1(at: string): Used {
     const folder = `${this.#root}/memory${at}`;
-    const usage = parseNumberFile(
+    const usageBytes = parseNumberFile(
       this.#text(`${folder}/memory.usage_in_bytes`),
       `${folder}/memory.usage_in_bytes`,
     );
-    const stat = this.#text(`${folder}/memory.stat`);
-    return Math.max(usage - parseMemoryStat(stat, "total_inactive_file", `${folder}/memory.stat`), 0);
+    const file = `${folder}/memory.stat`;
+    return withoutInactive(usageBytes, parseMemoryStat(this.#text(file), "total_inactive_file", file));
   }
 
   #pressure(): NonNullable<MemoryFigures["psi"]> {
@@ -252,6 +260,21 @@ export class MachineFigures {
 }
 
 const SHARED: FilesystemLayout = { dedicatedImageFs: false, splitContainerFs: false };
+
+interface Used {
+  readonly usageBytes: number;
+  readonly workingSetBytes: number;
+}
+
+/** The root of version 2 has no memory.current: there usage is what its statistics add up to. */
+function rootUsage(stat: string, file: string): number {
+  return parseMemoryStat(stat, "anon", file) + parseMemoryStat(stat, "file", file);
+}
+
+function withoutInactive(usageBytes: number, inactiveFileBytes: number): Used {
+  return { usageBytes, workingSetBytes: Math.max(usageBytes - inactiveFileBytes, 0) };
+}
+
 /** What version 1 says for no limit is near 2^63. */
 const NO_LIMIT_V1 = 2 ** 62;
 

@@ -4,7 +4,7 @@ import type { Publisher } from "@holdfast/bus";
 import type { Clock } from "@holdfast/core/clock";
 import type { Logger } from "@holdfast/core/log";
 import type { Metrics } from "@holdfast/core/metrics";
-import type { NodeReclaim, PodKiller, StatsProvider } from "./ports.ts";
+import type { MemoryUsageReader, NodeReclaim, PodKiller, StatsProvider } from "./ports.ts";
 import type { Threshold } from "./threshold.ts";
 
 /** How an `EvictionManager` is made. */
@@ -28,6 +28,8 @@ export interface EvictionManagerOptions {
   readonly statsDeadlineMs?: number;
   /** What one step of node-level reclaim may take, before it is left to itself and a pod goes. Milliseconds. Default 120 000. */
   readonly reclaimDeadlineMs?: number;
+  /** Memory is looked at four times a second, and a threshold that is crossed begins a round at once. Default: not. kubelet: kernelMemcgNotification. */
+  readonly memoryUsage?: MemoryUsageReader;
   readonly nodeName?: string;
   /** Conditions have changed: `admit` may say something else now. */
   readonly onConditionsChanged?: () => void;

@@ -11,6 +11,8 @@ import type { FilesystemLayout } from "./parse-thresholds.ts";
 export interface MemoryFigures {
   readonly availableBytes?: number;
   readonly workingSetBytes?: number;
+  /** Page cache included. */
+  readonly usageBytes?: number;
   /** Pressure stall information: only with a threshold on it. */
   readonly psi?: PressureFigures;
 }
@@ -89,6 +91,12 @@ export interface StatsProvider {
    * are not enforced.
    */
   storage?(pods: readonly Pod[], signal: AbortSignal): Promise<readonly PodFigures[]>;
+}
+
+/** Memory in use, read many times a second: one small file, on the calling thread. */
+export interface MemoryUsageReader {
+  /** Bytes, page cache included, of the machine or of all pods together; undefined where there is no such cgroup. */
+  usageBytes(of: "node" | "pods"): number | undefined;
 }
 
 /** How a pod has to end. */

@@ -61,7 +61,7 @@ function rig(files: Readonly<Record<string, string>>, settings: EvictionSettings
     podsCgroup: "/kubepods",
   });
   const node = () => figures.node(new AbortController().signal);
-  return { read, asked, disks, places, clock, node };
+  return { read, asked, disks, places, clock, node, figures };
 }
 
 describe("memory and processes", () => {
@@ -74,6 +74,7 @@ describe("memory and processes", () => {
       at: 0,
       node: {
         memory: {
+          usageBytes: 12_288_000,
           workingSetBytes: 10_240_000,
           availableBytes: 20_480_000 - 10_240_000,
           psi: {
@@ -82,7 +83,10 @@ describe("memory and processes", () => {
           },
         },
         systemContainers: [
-          { name: "pods", memory: { workingSetBytes: 5_000_000, availableBytes: 5_000_000 } },
+          {
+            name: "pods",
+            memory: { usageBytes: 6_000_000, workingSetBytes: 5_000_000, availableBytes: 5_000_000 },
+          },
         ],
         rlimit: { maxpid: 95_000, curproc: 345 },
       },
@@ -95,8 +99,23 @@ describe("memory and processes", () => {
     const { node, read } = rig(V1, { evictionHard: { "memory.available": "1Mi" } });
     const sample = await node();
     expect(sample.problems).toEqual([]);
-    expect(sample.node).toEqual({ memory: { workingSetBytes: 8_000_000, availableBytes: 12_480_000 } });
+    expect(sample.node).toEqual({
+      memory: { usageBytes: 9_000_000, workingSetBytes: 8_000_000, availableBytes: 12_480_000 },
+    });
     expect(read).toHaveLength(5);
+  });
+
+  it("what is in use is one file", () => {
+    const used = (files: Readonly<Record<string, string>>) => {
+      const { figures } = rig(files, {});
+      return [figures.usageBytes("node"), figures.usageBytes("pods")];
+    };
+    expect(used(V2)).toEqual([12_288_000, 6_000_000]);
+    expect(used(V1)).toEqual([9_000_000, undefined]);
+    expect(used({ ...V1, "/sys/fs/cgroup/memory/kubepods/memory.usage_in_bytes": "77\n" })).toEqual([
+      9_000_000, 77,
+    ]);
+    expect(() => used({ ...V2, "/sys/fs/cgroup/memory.stat": "nonsense" })).toThrow("has no anon");
   });
 
   it("reads only what thresholds stand on", async () => {
@@ -113,7 +132,7 @@ describe("memory and processes", () => {
       evictionPressure: { "memory.psi.full.avg10": "40%" },
     });
     const sample = await node();
-    expect(sample.node.memory).toEqual({ workingSetBytes: 10_240_000, availableBytes: 10_240_000 });
+    expect(sample.node.memory).toMatchObject({ workingSetBytes: 10_240_000, availableBytes: 10_240_000 });
     expect(sample.problems).toEqual([
       { part: "node.memory.psi", message: "/proc/pressure/memory is not there" },
     ]);

@@ -83,8 +83,8 @@ export type { PreemptionPlan } from "./admission/compute-preemption.ts";
 export { matchesNode, untoleratedTaint } from "./admission/node-affinity.ts";
 export { NodeAdmission, rejectionLabel } from "./admission/node-admission.ts";
 export type { AdmitHandler, NodeAdmissionOptions } from "./admission/node-admission.ts";
-export { nodeAllocatable, totalReservation } from "./admission/node-allocatable.ts";
-export type { NodeReservations, Quantities } from "./admission/node-allocatable.ts";
+export { nodeAllocatable, podsCgroupLimits, totalReservation } from "./admission/node-allocatable.ts";
+export type { NodeReservations, PodsLimits, Quantities } from "./admission/node-allocatable.ts";
 export { amountOf, isExtendedResource, podRequests, sumOfRequests } from "./admission/pod-requests.ts";
 export type { ResourceAmounts } from "./admission/pod-requests.ts";
 export type {

@@ -23,6 +23,7 @@ import {
   podTotal,
 } from "./compute-resources.ts";
 import type { ContainerResources, PodCgroupValues, ResourceSettings } from "./compute-resources.ts";
+import type { PodsLimits } from "./admission/node-allocatable.ts";
 import type { CgroupTree, SystemdSlices } from "./ports.ts";
 
 /** How a {@link PodContainerManager} is made. */
@@ -37,6 +38,8 @@ export interface PodContainerManagerOptions {
   /** kubelet: cgroupsPerQOS. Off: no cgroups are made and the runtime places containers itself. Default true. */
   readonly cgroupsPerQOS?: boolean;
   readonly settings: ResourceSettings;
+  /** Of `kubepods`, all pods together. Absent: nothing is written there. kubelet: enforceNodeAllocatable has `pods`. */
+  readonly podsLimits?: PodsLimits;
   /** CPUs and NUMA nodes of containers. Leave out where no policy gives any. */
   readonly dedicated?: DedicatedResources;
   readonly logger?: Logger;
@@ -70,6 +73,8 @@ export class PodContainerManager {
   readonly #burstableMilli = new Map<string, number>();
   /** What was last written into each cgroup that we made. */
   readonly #written = new Map<string, string>();
+  /** Why the limits of all pods could not be written the last time. */
+  #limitsProblem: string | undefined;
   /** The last work on the classes: one at a time, or an older sum could be written after a newer one. */
   #classWork: Promise<void> = Promise.resolve();
 
@@ -161,16 +166,35 @@ export class PodContainerManager {
   async #writeClasses(): Promise<void> {
     const { driver, cgroupRoot = "/" } = this.#options;
     const burstable = [...this.#burstableMilli.values()].reduce((sum, milli) => sum + milli, 0);
-    const values = (shares: number): PodCgroupValues => ({
-      cpuShares: shares,
-      cpuQuotaUs: undefined,
-      cpuPeriodUs: 0,
-      memoryLimitBytes: undefined,
-      pidsLimit: undefined,
-    });
-    await this.#make(qosCgroupPath(driver, cgroupRoot, "Guaranteed"), undefined);
-    await this.#make(qosCgroupPath(driver, cgroupRoot, "BestEffort"), values(2));
-    await this.#make(qosCgroupPath(driver, cgroupRoot, "Burstable"), values(milliCpuToShares(burstable)));
+    await this.#writeTop(qosCgroupPath(driver, cgroupRoot, "Guaranteed"));
+    await this.#make(qosCgroupPath(driver, cgroupRoot, "BestEffort"), classValues(2));
+    await this.#make(
+      qosCgroupPath(driver, cgroupRoot, "Burstable"),
+      classValues(milliCpuToShares(burstable)),
+    );
+  }
+
+  /** The kernel refuses a limit below what is in use (v1): no reason to keep a pod from running, it is tried again with the next one. */
+  async #writeTop(path: string): Promise<void> {
+    const { podsLimits, tree } = this.#options;
+    if (podsLimits === undefined) return await this.#make(path, undefined);
+    const { cpuMilli, memoryBytes, pids } = podsLimits;
+    try {
+      const shares = classValues(milliCpuToShares(cpuMilli));
+      await this.#make(path, { ...shares, memoryLimitBytes: memoryBytes, pidsLimit: pids });
+      this.#limitsProblem = undefined;
+    } catch (error) {
+      if (!(await tree.exists(path))) throw error;
+      const problem = errorText(error);
+      if (problem !== this.#limitsProblem)
+        this.#logger.warn(
+          "FailedNodeAllocatableEnforcement: the limits of all pods; the next pod tries again",
+          {
+            error: problem,
+          },
+        );
+      this.#limitsProblem = problem;
+    }
   }
 
   async #make(path: string, values: PodCgroupValues | undefined): Promise<void> {
@@ -264,6 +288,16 @@ export class PodContainerManager {
     }
     for (const pid of pids) tree.kill(pid);
   }
+}
+
+function classValues(cpuShares: number): PodCgroupValues {
+  return {
+    cpuShares,
+    cpuQuotaUs: undefined,
+    cpuPeriodUs: 0,
+    memoryLimitBytes: undefined,
+    pidsLimit: undefined,
+  };
 }
 
 /** The unit's name: the last component, which spells the whole way. */

@@ -8,6 +8,7 @@ import {
   isExtendedResource,
   isPreemptable,
   nodeAllocatable,
+  podsCgroupLimits,
   podRequests,
   podsToPreempt,
   totalReservation,
@@ -374,6 +375,26 @@ describe("node allocatable", () => {
       memory: (10_240 - 250) * MIB,
       pods: 110,
     });
+  });
+
+  // kubelet: TestNodeAllocatableForEnforcement
+  it("all pods together get what the two reservations leave, whatever eviction keeps free", () => {
+    const given = {
+      kubeReserved: { cpu: "100m", memory: "100Mi" },
+      systemReserved: { cpu: "50m", memory: "50Mi" },
+    };
+    const limits = { cpuMilli: 9850, memoryBytes: 10_090 * MIB, pids: undefined };
+    expect(podsCgroupLimits(capacity, given)).toEqual(limits);
+    expect(podsCgroupLimits(amounts({ cpu: 10, memory: "10Gi", "hugepages-1Gi": "4Gi" }), given)).toEqual(
+      limits,
+    );
+    expect(
+      podsCgroupLimits(amounts({ cpu: 10, memory: "10Gi", pid: 30_000 }), {
+        systemReserved: { pid: "1000", cpu: "1" },
+        reservedSystemCpus: 4,
+      }),
+    ).toEqual({ cpuMilli: 6000, memoryBytes: 10_240 * MIB, pids: 29_000 });
+    expect(() => podsCgroupLimits(capacity, { kubeReserved: { memory: "11Gi" } })).toThrow("is reserved");
   });
 
   it("counts huge pages apart, never below nothing", () => {

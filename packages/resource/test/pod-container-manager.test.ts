@@ -72,6 +72,35 @@ test("v2: controllers are handed down on the way", async () => {
   expect(readFileSync(join(root, "kubepods/burstable/poda/cpu.weight"), "utf8")).toBe("4");
 });
 
+test("all pods together get their limits, once; a kernel that refuses them keeps no pod from running", async () => {
+  v1Fixture();
+  const tree = openCgroupTree(root);
+  const podsLimits = { cpuMilli: 1500, memoryBytes: 200_000_000, pids: 5000 };
+  const written: string[] = [];
+  let refused = true;
+  const write = tree.write.bind(tree);
+  tree.write = async (path, controller, file, value) => {
+    if (path === "/kubepods" && file === "memory.limit_in_bytes" && refused) throw new Error("busy");
+    if (path === "/kubepods") written.push(`${file} ${value}`);
+    await write(path, controller, file, value);
+  };
+  const pods = new PodContainerManager({
+    tree,
+    clock: new ManualClock(),
+    driver: "cgroupfs",
+    settings,
+    podsLimits,
+  });
+  await pods.ensureExists(pod("a"));
+  expect(written).toEqual(["cpu.shares 1536"]);
+  refused = false;
+  written.length = 0;
+  await pods.ensureExists(pod("b"));
+  await pods.ensureExists(pod("c"));
+  expect(written).toEqual(["cpu.shares 1536", "memory.limit_in_bytes 200000000", "pids.max 5000"]);
+  expect(readFileSync(join(root, "memory/kubepods/memory.limit_in_bytes"), "utf8")).toBe("200000000");
+});
+
 /** The tree in memory: what exists and who lives there. */
 function memoryTree(): CgroupTree & {
   paths: Set<string>;

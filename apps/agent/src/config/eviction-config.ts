@@ -12,6 +12,8 @@ export interface EvictionConfig {
   readonly transitionPeriodMs: number;
   readonly maxPodGraceSeconds: number;
   readonly evictStaticPods: boolean;
+  /** Memory is looked at between rounds, too. */
+  readonly watchMemory: boolean;
   /** Whether limits on local storage are enforced. */
   readonly localStorageCapacityIsolation: boolean;
 }
@@ -58,6 +60,12 @@ export const EVICTION_FIELDS: readonly Field[] = [
     help: "what evictionHard does not name keeps its default",
   },
   {
+    key: "kernelMemcgNotification",
+    type: "bool",
+    fallback: false,
+    help: "memory is looked at four times a second, not every 10 s only",
+  },
+  {
     key: "localStorageCapacityIsolation",
     type: "bool",
     fallback: true,
@@ -92,6 +100,7 @@ export function completeEviction(
     transitionPeriodMs: of("evictionPressureTransitionPeriod"),
     maxPodGraceSeconds: of("evictionMaxPodGracePeriod"),
     evictStaticPods: of("evictStaticPods"),
+    watchMemory: of("kernelMemcgNotification"),
     localStorageCapacityIsolation: of("localStorageCapacityIsolation"),
   };
 
@@ -103,6 +112,7 @@ export function completeEviction(
         evictionSoftGracePeriod: map("evictionSoftGracePeriod"),
         evictionMinimumReclaim: map("evictionMinimumReclaim"),
         mergeDefaultEvictionSettings: of("mergeDefaultEvictionSettings"),
+        allocatableMemory: of<readonly string[]>("enforceNodeAllocatable").includes("pods"),
         evictionPressure: map("evictionPressure"),
       });
     } catch (error) {

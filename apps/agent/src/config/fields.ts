@@ -186,7 +186,7 @@ export const KUBELET_UNSUPPORTED: readonly string[] = (
   "kubeAPIBurst enableControllerAttachDetach protectKernelDefaults makeIPTablesUtilChains " +
   "iptablesMasqueradeBit iptablesDropBit featureGates failSwapOn memorySwap " +
   "configMapAndSecretChangeDetectionStrategy systemReservedCgroup " +
-  "kubeReservedCgroup enforceNodeAllocatable allowedUnsafeSysctls volumePluginDir providerID kernelMemcgNotification logging " +
+  "kubeReservedCgroup allowedUnsafeSysctls volumePluginDir providerID logging " +
   "enableSystemLogHandler enableSystemLogQuery shutdownGracePeriod shutdownGracePeriodCriticalPods shutdownGracePeriodByPodPriority " +
   "seccompDefault memoryThrottlingFactor memoryReservationPolicy registerNode registerWithTaints " +
   "imageServiceEndpoint userNamespaces tracing showHiddenMetricsForVersion runOnce crashLoopBackOff"

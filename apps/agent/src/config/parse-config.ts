@@ -231,8 +231,10 @@ function complete(reading: Reading, hostName: string): AgentConfig {
         : of("maxParallelImagePulls"),
     maxContainerRestartPeriodMs: of("crashLoopBackOff.maxContainerRestartPeriod"),
     maxPods: of("maxPods"),
-    resources: completeResources(of, (key, text) =>
-      reading.problems.push(`${reading.sources.get(key) ?? reading.file}: ${key}: ${text}`),
+    resources: completeResources(
+      of,
+      (key, text) => reading.problems.push(`${reading.sources.get(key) ?? reading.file}: ${key}: ${text}`),
+      (key, text) => reading.warnings.push(`${reading.sources.get(key) ?? reading.file}: ${key}: ${text}`),
     ),
     eviction: completeEviction(of, (key, text) =>
       reading.problems.push(`${reading.sources.get(key) ?? reading.file}: ${key}${text}`),

@@ -41,6 +41,8 @@ export interface ResourceConfig {
   readonly topologyManagerPolicyOptions: TopologyPolicyOptions;
   readonly systemReserved: Quantities;
   readonly kubeReserved: Quantities;
+  /** Pods together are held to what is not reserved. */
+  readonly limitPods: boolean;
 }
 
 type StringMap = Readonly<Record<string, string>>;
@@ -85,6 +87,12 @@ export const RESOURCE_FIELDS: readonly Field[] = [
     type: "stringMap",
     fallback: "",
     help: "what is kept for the agent and the runtime",
+  },
+  {
+    key: "enforceNodeAllocatable",
+    type: "strings",
+    fallback: ["pods"],
+    help: "[pods]: all pods together are held to what the reservations leave; [none]",
   },
   {
     key: "memoryManagerPolicy",
@@ -141,10 +149,11 @@ function isMapping(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Checks the keys together. `problem` hears of each that does not hold, and then the default is taken. */
+/** Checks the keys together. `problem` hears of each that does not hold, and then the default is taken; `warning` of what has no effect. */
 export function completeResources(
   of: <T>(key: string) => T,
   problem: (key: string, text: string) => void,
+  warning: (key: string, text: string) => void,
 ): ResourceConfig {
   const read = <T>(key: string, parse: () => T, fallback: T): T => {
     try {
@@ -208,5 +217,24 @@ export function completeResources(
     ),
     systemReserved,
     kubeReserved,
+    limitPods: limitsPods(
+      of("enforceNodeAllocatable"),
+      (text) => problem("enforceNodeAllocatable", text),
+      (text) => warning("enforceNodeAllocatable", text),
+    ),
   };
+}
+
+/** The kubelet's own words, of which only `pods` has an effect: cgroups of the system are left to whoever made them. */
+function limitsPods(
+  names: readonly string[],
+  problem: (text: string) => void,
+  warning: (text: string) => void,
+): boolean {
+  for (const name of names)
+    if (/^(system|kube)-reserved(-compressible)?$/.test(name))
+      warning(`"${name}" is not supported yet and has no effect`);
+    else if (name !== "pods" && name !== "none") problem(`must be a list of pods or none, got "${name}"`);
+  if (names.includes("none") && names.length > 1) problem("none stands alone");
+  return names.includes("pods");
 }

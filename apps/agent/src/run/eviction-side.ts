@@ -101,6 +101,7 @@ export function makeEvictionSide(options: EvictionSideOptions): EvictionSide {
     },
     pods: killerOf(options, disrupted),
     reclaim: reclaimOf(options),
+    ...(config.eviction.watchMemory && { memoryUsage: figures }),
     nodeName: config.nodeName,
     onConditionsChanged: () => options.pods().readinessChanged(),
     publish: bus,

@@ -368,7 +368,7 @@ function cgroupOf(
 
 function makeResources(
   { config, clock, logger, driver, machine, ports }: PodSideOptions,
-  { dedicated }: ResourceSide,
+  { dedicated, podsLimits }: ResourceSide,
 ): PodContainerManager {
   return new PodContainerManager({
     tree: ports.cgroups,
@@ -383,6 +383,7 @@ function makeResources(
       podPidsLimit: config.podPidsLimit,
       memoryBytes: machine.memoryBytes,
     },
+    ...(podsLimits === undefined ? {} : { podsLimits }),
     ...(dedicated === undefined ? {} : { dedicated }),
     logger: logger.child({ component: "resource" }),
   });

@@ -25,6 +25,7 @@ import {
   MemoryManager,
   NodeAdmission,
   nodeAllocatable,
+  podsCgroupLimits,
   readMachineHugePages,
   readMachineTopology,
   resolveReservedMemory,
@@ -37,6 +38,7 @@ import type {
   MachineTopology,
   MemoryBlock,
   NodeInfo,
+  PodsLimits,
   ResourceAmounts,
   ResourceContainer,
   ResourcePods,
@@ -81,6 +83,8 @@ export interface ResourceSide {
   readonly dedicated: DedicatedResources | undefined;
   /** What pods may have: CPUs, and memory in bytes. */
   readonly nodeAllocatable: { readonly cpu: number; readonly memory: number };
+  /** What all pods together are held to; undefined: they are not. */
+  readonly podsLimits: PodsLimits | undefined;
   /** For podresources; undefined with policy none. */
   readonly cpu: CpuManager | undefined;
   readonly memory: MemoryManager | undefined;
@@ -96,11 +100,14 @@ const STATE: Readonly<Record<ContainerRecord["state"], ResourceContainer["state"
 /** Makes it; starts nothing. Throws `bad-input` where configuration and machine do not fit. */
 export function makeResourceSide(options: ResourceSideOptions): ResourceSide {
   const { config, clock, machine, metrics, devices } = options;
-  const reserved = totalReservation({
+  const reservations = {
     systemReserved: config.resources.systemReserved,
     kubeReserved: config.resources.kubeReserved,
-    evictionHard: new Map([["memory", evictionBytes(config, machine.memoryBytes)]]),
     reservedSystemCpus: config.resources.reservedSystemCPUs.size,
+  };
+  const reserved = totalReservation({
+    ...reservations,
+    evictionHard: new Map([["memory", evictionBytes(config, machine.memoryBytes)]]),
   });
   const found = readTopology(options);
   const capacity = new Map([
@@ -153,6 +160,9 @@ export function makeResourceSide(options: ResourceSideOptions): ResourceSide {
       cpu: (allocatable.get("cpu") ?? 0) / 1000,
       memory: allocatable.get("memory") ?? 0,
     },
+    podsLimits: config.resources.limitPods
+      ? podsCgroupLimits(new Map([...capacity, ...processIds(options.system)]), reservations)
+      : undefined,
     cpu,
     memory,
   };
@@ -170,6 +180,15 @@ function evictionBytes({ eviction }: AgentConfig, memoryBytes: number): number {
     ({ signal, gracePeriodMs }) => signal === "memory.available" && gracePeriodMs === 0,
   );
   return Math.max(0, ...hard.map(({ value }) => thresholdAmount(value, memoryBytes)));
+}
+
+/** How many there can be; none where no system is told. kubelet: pidlimit.Stats. */
+function processIds(system: SystemTree | undefined): readonly (readonly [string, number])[] {
+  const limits = ["pid_max", "threads-max"].flatMap((file) => {
+    const text = system?.read(`/proc/sys/kernel/${file}`)?.trim();
+    return text !== undefined && /^\d+$/.test(text) ? [Number(text)] : [];
+  });
+  return limits.length === 0 ? [] : [["pid", Math.min(...limits)]];
 }
 
 /** Undefined where no policy asks for it: it is not read for nothing. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // A node that runs out of disk, inodes, memory: the right pod goes, one at a time, and the conditions come and go.
+import { totalmem } from "node:os";
 import { expect, test } from "vitest";
 import { PodSandboxState } from "@holdfast/cri";
 import type { JournalEvent } from "@holdfast/journal";
@@ -52,10 +53,10 @@ function evicted(node: TestNode, name: string): Promise<PodObject> {
 }
 
 /** The pods run already: those that come would be refused. */
-async function restartWith(node: TestNode, evictionHard: Readonly<Record<string, string>>): Promise<void> {
+async function restartWith(node: TestNode, kubelet: Readonly<Record<string, unknown>>): Promise<void> {
   await node.stop();
   writeConfig(node.places, node.runtime.endpoint, {
-    kubelet: { evictionHard },
+    kubelet,
     agent: { evictStaticPods: true },
   });
   await node.start();
@@ -137,13 +138,16 @@ test.each([
   },
 );
 
-test("memory pressure: one pod after the other, who uses most first; critical ones stay", async () => {
+/** What is left of the machine's memory for all pods together, so that a few small ones can use it up. */
+const PODS_LIMIT = 400 * MIB;
+
+test("memory pressure for real: all pods together near their limit; one after the other goes, who uses most first, until enough is free", async () => {
   // Memory behind a file in /dev/shm is the pod's.
   const hog = (name: string, mib: number, over: Manifest = {}): Manifest =>
     pod(name, {
       containers: [
         container("main", {
-          command: forever(`dd if=/dev/zero of=/dev/shm/x bs=1M count=${mib} 2>/dev/null`),
+          command: forever(`dd if=/dev/zero of=/dev/shm/x bs=1M count=${mib} 2>/dev/null; echo full`),
         }),
       ],
       ...over,
@@ -154,10 +158,21 @@ test("memory pressure: one pod after the other, who uses most first; critical on
     hog("important", 60, { priority: 1000 }),
     hog("critical", 60, { priority: 2_000_000_000 }),
   ];
-  await using node = await startNode({ kubelet: { evictionHard: {} }, pods });
-  for (const name of ["small", "large", "important", "critical"]) await node.runningContainer(name);
-  // Crossed by every machine that does anything.
-  await restartWith(node, { "memory.available": "99%" });
+  const systemReserved = { memory: String(totalmem() - PODS_LIMIT) };
+  await using node = await startNode({ kubelet: { evictionHard: {}, systemReserved }, pods });
+  for (const name of ["small", "large", "important", "critical"]) {
+    await node.runningContainer(name);
+    const logs = ["logs", `${name}-${node.name}`];
+    await node.until(async () => (await node.cli(...logs)).stdout.includes("full"), `${name} has its memory`);
+  }
+  // About 185 MiB are in use. The largest that may go would do, but for the minimum reclaim.
+  await restartWith(node, {
+    evictionHard: { "memory.available": "250Mi" },
+    evictionMinimumReclaim: { "memory.available": "60Mi" },
+    evictionPressureTransitionPeriod: TRANSITION,
+    kernelMemcgNotification: true,
+    systemReserved,
+  });
   for (const name of ["large", "small", "important"]) await evicted(node, name);
   const story = [
     ...(await events(node, "eviction/PodEvicting")),
@@ -173,8 +188,17 @@ test("memory pressure: one pod after the other, who uses most first; critical on
   );
   expect(inTurn.at(-1)).toBe("eviction/PodEvicting important");
   expect(await node.running("critical")).toHaveLength(1);
-  expect(await condition(node, "MemoryPressure")).toBe("True");
   expect(await node.isReady()).toBe(true);
+  await node.until(
+    async () => (await condition(node, "MemoryPressure")) === "False",
+    "the condition is over",
+    PATIENCE_MS,
+  );
+  expect(
+    (await events(node, "eviction/PressureChanged")).map(({ data }) => (data as { reason: string }).reason),
+  ).toEqual(["NodeHasInsufficientMemory", "NodeHasSufficientMemory"]);
+  const [met] = await events(node, "eviction/PodEvicting");
+  expect((met?.data as { signal?: string }).signal).toBe("allocatableMemory.available");
   const { message } = (await node.pod("large"))?.status ?? {};
   expect(message).toMatch(
     /^The node was low on resource: memory\. Threshold quantity: \S+, available: \S+\. Container main was using \S+, request is 0, has larger consumption of memory\. $/,
@@ -193,7 +217,7 @@ test("the node gives up its own first: dead containers go before a pod does", as
     async () => (await node.sandboxes("ended"))[0]?.state === PodSandboxState.SANDBOX_NOTREADY,
     "the other pod has ended",
   );
-  await restartWith(node, { "imagefs.available": "99.9%" });
+  await restartWith(node, { evictionHard: { "imagefs.available": "99.9%" } });
   await evicted(node, "lasting");
   const [removed] = await events(node, "gc/DeadContainerRemoved");
   const [met] = await events(node, "eviction/ThresholdMet");

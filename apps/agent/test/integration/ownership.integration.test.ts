@@ -4,9 +4,10 @@
 import { spawnSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { rmSync, writeFileSync } from "node:fs";
-import { createCriClient, PodSandboxState } from "@holdfast/cri";
-import { expect, onTestFinished, test } from "vitest";
+import { PodSandboxState } from "@holdfast/cri";
+import { expect, test } from "vitest";
 import { holdfastBin } from "./harness/agent-process.ts";
+import { removeCgroups } from "./harness/cgroups.ts";
 import { pod } from "./harness/manifests.ts";
 import { startNode } from "./harness/test-node.ts";
 import type { TestNode } from "./harness/test-node.ts";
@@ -52,17 +53,19 @@ test("two agents on one containerd do not touch each other's pods", async () => 
 test("sandboxes of other clients are not touched, also below the agent's own cgroup", async () => {
   await using node = await startNode({ pods: [pod("own")] });
   await node.runningContainer("own");
-  const ids = [
-    await foreignSandbox(node, "/foreign-holdfast-test"),
-    await foreignSandbox(node, `${node.places.cgroupRoot}/kubepods/besteffort/pod${randomUUID()}`),
-  ];
-  onTestFinished(async () => {
-    await using client = createCriClient({ endpoint: node.runtime.endpoint });
+  const elsewhere = `/hf-foreign-${node.name}`;
+  const ids: string[] = [];
+  // Before the node's own end: it removes its cgroups, and can only when nobody lives in them.
+  await using foreign = new AsyncDisposableStack();
+  foreign.defer(async () => {
     for (const podSandboxId of ids) {
-      await client.stopPodSandbox({ podSandboxId });
-      await client.removePodSandbox({ podSandboxId });
+      await node.client.stopPodSandbox({ podSandboxId });
+      await node.client.removePodSandbox({ podSandboxId });
     }
+    removeCgroups(elsewhere);
   });
+  ids.push(await foreignSandbox(node, elsewhere));
+  ids.push(await foreignSandbox(node, `${node.places.cgroupRoot}/kubepods/besteffort/pod${randomUUID()}`));
   node.remove("own");
   await node.until(async () => (await node.sandboxes()).length === 0, "the own pod is gone");
   // A new life cleans up what is its own, and only that.

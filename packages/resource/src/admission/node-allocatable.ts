@@ -41,6 +41,32 @@ export function totalReservation(given: NodeReservations): ResourceAmounts {
   return total;
 }
 
+/** What all pods together may have. */
+export interface PodsLimits {
+  readonly cpuMilli: number;
+  readonly memoryBytes: number;
+  /** Process ids; undefined: as many as there are. */
+  readonly pids: number | undefined;
+}
+
+/**
+ * Limits of the cgroup of all pods: what is there without the two reservations. What hard eviction keeps free is theirs, or eviction could never see
+ * them near their limit. Throws as {@link nodeAllocatable}. kubelet: getNodeAllocatableInternalAbsolute.
+ */
+export function podsCgroupLimits(
+  capacity: ResourceAmounts,
+  given: Omit<NodeReservations, "evictionHard">,
+): PodsLimits {
+  const withoutHugePages = new Map([...capacity].filter(([name]) => !name.startsWith("hugepages-")));
+  const reserved = totalReservation(given);
+  const allocatable = nodeAllocatable(withoutHugePages, reserved);
+  return {
+    cpuMilli: allocatable.get("cpu") ?? 0,
+    memoryBytes: allocatable.get("memory") ?? 0,
+    pids: reserved.has("pid") ? allocatable.get("pid") : undefined,
+  };
+}
+
 /**
  * Capacity without what is set aside; pre-allocated huge pages are no memory. Throws `bad-input` (RESOURCE_RESERVATION) when more is set aside than
  * there is.
