@@ -53,6 +53,7 @@ export class RuntimeState implements Component {
   #lastGoodAt: number | undefined;
   #told: Readiness;
   #identity: RuntimeIdentity | undefined;
+  #lastIdentity: RuntimeIdentity | undefined;
   #running: { readonly link: LinkedSignal; readonly done: Promise<void> } | undefined;
 
   constructor(options: RuntimeStateOptions) {
@@ -107,9 +108,14 @@ export class RuntimeState implements Component {
     return this.readiness().network;
   }
 
-  /** Name and version of the runtime; undefined before it answered once. */
+  /** Name and version of the runtime; undefined before it answered, and while it does not. */
   identity(): RuntimeIdentity | undefined {
     return this.#identity;
+  }
+
+  /** The same as it was last told: what was made by this runtime keeps the runtime's name while that is down. */
+  lastIdentity(): RuntimeIdentity | undefined {
+    return this.#lastIdentity;
   }
 
   /** One check. Callable alone. */
@@ -134,6 +140,7 @@ export class RuntimeState implements Component {
       if (this.#identity === undefined) {
         const version = await runtime.version({ version: "v1" }, { signal, deadlineMs });
         this.#identity = { name: version.runtimeName, version: version.runtimeVersion };
+        this.#lastIdentity = this.#identity;
       }
     } catch (error) {
       if (signal.aborted) return;

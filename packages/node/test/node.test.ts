@@ -120,6 +120,7 @@ test("changes are told once, a lost runtime is down after 30 s, and stop leaves 
   expect(state.runtimeProblem()).toBeUndefined();
   await clock.advance(10_000);
   expect(state.runtimeProblem()).toBe("container runtime is down: connection refused");
+  expect([state.identity(), state.lastIdentity()?.name]).toEqual([undefined, "fake"]);
   clock.stepWall(3_600_000);
   runtime.answer = "ready";
   await clock.advance(1000);

@@ -153,7 +153,8 @@ function fromRecords(
 ): ContainerStatus {
   const runtimeName = input.runtimeName ?? "containerd";
   const containerID = `${runtimeName}://${record.id}`;
-  const replaced = old?.containerID !== undefined && old.containerID !== containerID;
+  // By the id alone: the runtime's name may have been unknown when the old status was made.
+  const replaced = old?.containerID !== undefined && !old.containerID.endsWith(`://${record.id}`);
   return {
     name: record.name,
     state: stateOf(record, old, input),

@@ -60,8 +60,8 @@ export interface StatusManagerOptions {
   readonly devices?: {
     allocatedResourcesStatus(podUid: string, container: string): readonly AllocatedResourceStatus[];
   };
-  /** The runtime's name in `containerID`. Default `containerd`. */
-  readonly runtimeName?: string;
+  /** The runtime's name in `containerID`, as its Version answers. Asked at each update; while it is unknown, and by default, `containerd`. */
+  readonly runtimeName?: () => string | undefined;
   /** How many pods at most; the one that was quiet for longest goes first, and is counted. Default 4096. */
   readonly capacity?: number;
   readonly logger?: Logger;
@@ -112,6 +112,7 @@ export class StatusManager implements PodStatusPort {
   update(pod: Pod, runtime: RuntimePodStatus, options: PodStatusOptions): PodStatus {
     const { clock, hostIPs, probes, runtimeName, devices } = this.#options;
     const { uid } = pod.metadata;
+    const name = runtimeName?.();
     const entry = this.#entries.get(uid);
     const resize = entry?.resize ?? resizeConditionsIn(apiStatus(pod)?.conditions);
     const terminating = options.terminating ?? entry?.terminating ?? false;
@@ -127,7 +128,7 @@ export class StatusManager implements PodStatusPort {
       devices,
       cordon: entry?.cordon,
       resize,
-      ...(runtimeName === undefined ? {} : { runtimeName }),
+      ...(name === undefined ? {} : { runtimeName: name }),
     });
     if (refused.length > 0) this.#noteRefused(pod, refused);
     // A static pod may begin anew under its UID; any other stays finished.

@@ -64,6 +64,15 @@ test("a change is kept, versioned and published; the same again is nothing", asy
   expect(manager.all()).toMatchObject([{ uid: "uid-1", namespace: "default", name: "web", version: 2 }]);
 });
 
+test("containerID has the name that the runtime answers, from when it is known", () => {
+  let runtimeName: string | undefined;
+  const { manager } = setUp({ runtimeName: () => runtimeName });
+  const shown = () => manager.update(pod("Always"), runtime([record("a")]), options()).containerStatuses?.[0];
+  expect(shown()).toMatchObject({ containerID: "containerd://a-0", restartCount: 0 });
+  runtimeName = "cri-o";
+  expect(shown()).toMatchObject({ containerID: "cri-o://a-0", restartCount: 0 });
+});
+
 // kubelet: TestNewStatusPreservesPodStartTime, TestChangedStatusKeepsStartTime
 test("start time, transition times, restarts and a terminal phase survive a restart of the agent", async () => {
   const { clock, manager, checkpoint } = setUp();

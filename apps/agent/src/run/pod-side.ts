@@ -182,6 +182,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
     checkpoint: state.checkpoint("status"),
     publish: bus,
     hostIPs: () => hostIPs,
+    runtimeName: () => runtimeState.lastIdentity()?.name,
     devices: { allocatedResourcesStatus: (uid, name) => devices.allocatedResourcesStatus(uid, name) },
     logger: log("status"),
     metrics,

@@ -33,16 +33,20 @@ async function crowd(faults: readonly Fault[], fake: Partial<FakeRuntimeOptions>
 
 describe("where events come from is chosen by what the runtime answers", () => {
   it.each<readonly [string, Partial<FakeRuntimeOptions>, string, number]>([
-    ["containerd 1.6", { containerd: "1.6" }, "containerd", 200],
-    ["another runtime", { missing: ["containerdEvents"] }, "cri", 200],
+    ["containerd", { containerd: "1.6" }, "containerd", 200],
+    ["cri-o", { missing: ["containerdEvents"], runtimeName: "cri-o" }, "cri", 200],
     [
-      "one without events",
-      { missing: ["containerdEvents", "GetContainerEvents"] },
+      "without-events",
+      { missing: ["containerdEvents", "GetContainerEvents"], runtimeName: "without-events" },
       "none",
       1000 + REACTION_MS,
     ],
-  ])("%s", async (_what, fake, service, limitMs) => {
+  ])("%s", async (name, fake, service, limitMs) => {
     const node = await crowd([], fake);
+    const schemes = async (): Promise<unknown> => {
+      const ids = (await node.pods()).map(({ status }) => status.containerStatuses?.[0]?.containerID ?? "");
+      return [...new Set(ids.map((id) => id.replace(/:.*/, "")))];
+    };
     for (let round = 0; round < 2; round++) {
       const { pleg } = (await node.snapshot()) as { pleg?: { events?: { service?: string } } };
       expect(pleg?.events?.service ?? "none").toBe(service);
@@ -54,8 +58,10 @@ describe("where events come from is chosen by what the runtime answers", () => {
       // The same after a reconnect.
       node.runtime.crash();
       await node.advance(5000);
+      expect(await schemes()).toEqual([name]);
       node.runtime.restart();
       await node.advance(20_000);
+      expect(await schemes()).toEqual([name]);
     }
     expect(node.runtime.violations).toEqual([]);
     await node.stop();
