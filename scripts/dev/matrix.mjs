@@ -17,6 +17,11 @@ import { explain, main, SetupError, step } from "../lib/say.mjs";
 import { removeInstance } from "../lib/teardown.mjs";
 import { build, ensureToolchain, toolEnv } from "../lib/toolchain.mjs";
 
+const USAGE = `usage: node scripts/dev/matrix.mjs [1.6] [1.7] [2.1] [--restarts N] [--keep]
+
+The runtime's contract and the latency of a restart, on each private containerd that is named (all three without a name).
+--restarts N  how many restarts are measured, 20 without it; --keep leaves the containerds running.
+`;
 const SUITES = { 1.6: "bookworm", 1.7: "trixie", 2.1: "sid" };
 const CONTRACT = "packages/cri-fake/test/contract.integration.test.ts";
 const CONTRACT_TIMEOUT_MS = 300_000;
@@ -151,8 +156,16 @@ function table(rows) {
 await main(async () => {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { restarts: { type: "string", default: "20" }, keep: { type: "boolean", default: false } },
+    options: {
+      restarts: { type: "string", default: "20" },
+      keep: { type: "boolean", default: false },
+      help: { type: "boolean", short: "h", default: false },
+    },
   });
+  if (values.help) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
   const series = positionals.length === 0 ? Object.keys(SUITES).sort() : positionals;
   const unknown = series.find((one) => !Object.hasOwn(SUITES, one));
   if (unknown !== undefined) throw new SetupError(`no such series: ${unknown}`, "use 1.6, 1.7 or 2.1");

@@ -58,12 +58,12 @@ export function createStreamingService(
     }),
     portForward: unary("PortForward", PortForwardRequest, {
       target: ({ podSandboxId }) => podSandboxId,
-      handle: async ({ podSandboxId }) => {
+      handle: async ({ podSandboxId, port: ports }) => {
         const sandbox = world.findSandbox(podSandboxId);
         if (sandbox === undefined) throw notFound(podSandboxId, `failed to find sandbox "${podSandboxId}"`);
         if (!sandbox.ready) throw new RuntimeFailure("CRI_UNKNOWN", "sandbox container is not running");
         const reach = (port: number): string => reachPort(world, sandbox, port);
-        return { url: await streaming.offer({ kind: "portforward", reach }) };
+        return { url: await streaming.offer({ kind: "portforward", ports, reach }) };
       },
     }),
   };

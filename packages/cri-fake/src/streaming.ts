@@ -28,6 +28,8 @@ export interface CommandSession {
 /** Ports of a pod. */
 export interface ForwardSession {
   readonly kind: "portforward";
+  /** Those that were asked for: a client that comes by SPDY names its own. */
+  readonly ports: readonly number[];
   /** The address on loopback behind a pod's port. Throws what is wrong when nobody listens there. */
   readonly reach: (port: number) => string;
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// What a runtime checks before it hands out a URL for Exec, Attach or PortForward. What is behind the URL: streaming.test.ts.
+// What a runtime checks before it hands out a URL for Exec, Attach or PortForward, and a port's WebSocket. All that is behind the URLs: streaming.test.ts.
 import { expect, it } from "vitest";
 
+import { ChannelClient } from "./channel-client.ts";
 import { errorOf } from "./harness.ts";
 import type { Pod } from "./contract-pod.ts";
 
@@ -80,4 +81,17 @@ export function streamingCases(pod: () => Pod): void {
     expect(error).toMatchObject({ code: "CRI_UNKNOWN" });
     expect((error as Error).message).toContain("sandbox container is not running");
   });
+
+  it.each(["v4.channel.k8s.io", "v4.base64.channel.k8s.io"])(
+    "a port over a WebSocket (%s): its number on both channels, and why there is no connection",
+    async (protocol) => {
+      const podSandboxId = await pod().sandbox();
+      const { url } = await pod().cri.portForward({ podSandboxId, port: [9] });
+      const channels = await ChannelClient.connect(url, protocol);
+      await channels.closed;
+      const [data, error] = channels.received;
+      expect([data?.toString("hex"), error?.subarray(0, 2).toString("hex")]).toEqual(["0900", "0900"]);
+      expect(error?.subarray(2).toString()).toMatch(/^error forwarding port 9 to pod.*connection refused/);
+    },
+  );
 }

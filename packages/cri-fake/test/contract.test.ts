@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { ManualClock } from "@holdfast/core/manual-clock";
-import { FakeRuntime } from "@holdfast/cri-fake";
+import { FakeRuntime, streamingServer } from "@holdfast/cri-fake";
 
 import { contractPrograms } from "./contract-pod.ts";
 import { runtimeContract } from "./runtime-contract.ts";
@@ -9,14 +9,14 @@ import { runtimeContract } from "./runtime-contract.ts";
 for (const containerd of ["1.6", "1.7", "2.1"] as const)
   runtimeContract(`the fake as containerd ${containerd}`, () => {
     const clock = new ManualClock();
-    const streaming = {
-      offer: async ({ kind }: { kind: string }) => `http://127.0.0.1:1/${kind}/x`,
-      close: async () => {},
-    };
+    const streaming = streamingServer();
     const cri = new FakeRuntime({ clock, containerd, programs: contractPrograms, criLagMs: 20, streaming });
     return Promise.resolve({
       cri,
-      close: () => cri.close(),
+      async close() {
+        await streaming.close();
+        await cri.close();
+      },
       async pass<Answer>(call: Promise<Answer>): Promise<Answer> {
         const state = { settled: false };
         const over = (): void => {

@@ -10,6 +10,7 @@ import type { Program } from "@holdfast/cri-fake";
 import { afterEach, describe, expect, it, vi } from "vitest";
 
 import { BUSYBOX, errorOf, runSandbox, sandboxConfig, start } from "./harness.ts";
+import { ChannelClient } from "./channel-client.ts";
 import { SpdyClient } from "./spdy-client.ts";
 
 const V4 = "v4.channel.k8s.io";
@@ -107,20 +108,11 @@ describe("over a WebSocket", () => {
   it("an exec answers on its channels", async () => {
     const { fake, containerId } = await started(echo);
     const { url } = await fake.exec({ containerId, cmd: ["fail"], stdout: true, stderr: true });
-    const socket = new WebSocket(url.replace("http:", "ws:"), ["v5.channel.k8s.io", V4]);
-    socket.binaryType = "arraybuffer";
-    const texts = ["", "", "", ""];
-    const closed = new Promise<number>((resolve) =>
-      socket.addEventListener("close", ({ code }) => resolve(code)),
-    );
-    socket.addEventListener("message", ({ data }) => {
-      const bytes = Buffer.from(data as ArrayBuffer);
-      const channel = bytes[0] ?? 0;
-      texts[channel] = `${texts[channel]}${bytes.toString("utf8", 1)}`;
-    });
-    expect(await closed).toBe(1000);
-    expect(socket.protocol).toBe("v5.channel.k8s.io");
-    expect(texts.slice(0, 3)).toEqual(["", "", "no\n"]);
+    const channels = await ChannelClient.connect(url, "v5.channel.k8s.io", V4);
+    expect(await channels.closed).toBe(1000);
+    expect(channels.protocol).toBe("v5.channel.k8s.io");
+    const texts = channels.received.map(String);
+    expect(texts.slice(1, 3)).toEqual(["", "no\n"]);
     expect(JSON.parse(texts[3] ?? "")).toMatchObject({ status: "Failure", reason: "NonZeroExitCode" });
   });
 });
@@ -165,6 +157,37 @@ describe("port-forward", () => {
     expect(spdy.received.get("error 0")).toEqual({ text: "", ended: true });
     await pair("1", 1);
     await vi.waitFor(() => expect(spdy.received.get("error 1")?.text).toContain("connection refused"), soon);
+  });
+});
+
+describe("port-forward over a WebSocket", () => {
+  it.each(["v4.channel.k8s.io", "v4.base64.channel.k8s.io", undefined])("%s", async (protocol) => {
+    const port = await freePort();
+    const { fake, podSandboxId } = await started({ serve: [{ port, kind: "http" }] });
+    await vi.waitFor(() => listens(port), soon);
+    const { url } = await fake.portForward({ podSandboxId, port: [1, port] });
+    const channels = await ChannelClient.connect(url, protocol);
+    end.push(async () => channels.close());
+    channels.send(2, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    expect(await channels.closed).toBe(1000);
+    const [refused, why, answer, well] = channels.received.map((bytes) => bytes.subarray(2).toString());
+    expect(channels.received.map((bytes) => bytes.readUInt16LE())).toEqual([1, 1, port, port]);
+    expect([refused, well]).toEqual(["", ""]);
+    expect(why).toContain("connection refused");
+    expect(answer).toMatch(/^HTTP\/1\.1 200 OK/);
+  });
+
+  it("what is not spoken is refused, and a client that goes is let go", async () => {
+    const port = await freePort();
+    const { fake, podSandboxId } = await started({ serve: [{ port, kind: "tcp" }] });
+    await vi.waitFor(() => listens(port), soon);
+    const { url } = await fake.portForward({ podSandboxId, port: [port] });
+    await expect(ChannelClient.connect(url, "v5.channel.k8s.io")).rejects.toThrow("refused");
+    const second = await fake.portForward({ podSandboxId, port: [port] });
+    const channels = await ChannelClient.connect(second.url, V4);
+    await vi.waitFor(() => expect(channels.received[1]?.length).toBe(2), soon);
+    channels.close();
+    await channels.closed;
   });
 });
 

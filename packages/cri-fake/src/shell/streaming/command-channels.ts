@@ -7,6 +7,7 @@ import type { Duplex } from "node:stream";
 import type { CommandSession } from "../../streaming.ts";
 import { exitStatus, failureStatus } from "./command-status.ts";
 import { ChannelConnection } from "./websocket-connection.ts";
+import type { ChannelCodec } from "./websocket-connection.ts";
 
 const STDIN = 0;
 const CHANNELS = { stdout: 1, stderr: 2 } as const;
@@ -18,11 +19,12 @@ export function serveChannels(
   session: CommandSession,
   socket: Duplex,
   head: Buffer,
+  codec: ChannelCodec,
   onClose: () => void,
 ): { close(): void } {
   const gone = new AbortController();
   let input: (bytes: Uint8Array | undefined) => void = () => {};
-  const connection = new ChannelConnection(socket, head, {
+  const connection = new ChannelConnection(socket, head, codec, {
     onMessage: (channel, bytes) => {
       if (channel === STDIN) input(bytes);
       else if (channel === END_OF_CHANNEL && bytes[0] === STDIN) input(undefined);

@@ -2,13 +2,11 @@
 //
 // Ports of a pod over SPDY: for each connection a pair of streams, one for its bytes and one for what went wrong.
 
-import { connect } from "node:net";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 
-import { errorText } from "@holdfast/core/errors";
-
 import type { ForwardSession } from "../../streaming.ts";
+import { forwardPort } from "./forward-port.ts";
 import { SpdyConnection } from "./spdy-connection.ts";
 import type { SpdyStream } from "./spdy-connection.ts";
 
@@ -29,28 +27,17 @@ export function serveForward(
   const halves = new Map<string, Pair>();
   const sockets = new Set<Socket>();
   const begin = ({ data, error }: Required<Pair>): void => {
-    const fail = (cause: unknown): void => {
-      const port = data.headers.get("port") ?? "";
-      error.write(Buffer.from(`error forwarding port ${port} to pod: ${errorText(cause)}`));
-      error.end();
-      data.end();
-    };
-    let inner: Socket;
-    try {
-      const port = Number(data.headers.get("port"));
-      inner = connect(port, session.reach(port));
-    } catch (cause) {
-      fail(cause);
-      return;
-    }
-    sockets.add(inner);
-    inner.on("error", fail);
-    inner.on("data", (bytes) => data.write(bytes));
-    inner.on("close", () => {
-      sockets.delete(inner);
-      error.end();
-      data.end();
+    const inner: Socket | undefined = forwardPort(session, Number(data.headers.get("port")), {
+      write: (bytes) => data.write(bytes),
+      onEnd: (problem) => {
+        if (inner !== undefined) sockets.delete(inner);
+        if (problem !== undefined) error.write(Buffer.from(problem));
+        error.end();
+        data.end();
+      },
     });
+    if (inner === undefined) return;
+    sockets.add(inner);
     data.onData((bytes) => void (bytes === undefined ? inner.end() : inner.write(bytes)));
   };
   return new SpdyConnection(socket, head, {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Serves the URLs of Exec, Attach and PortForward on 127.0.0.1, over SPDY/3.1 and, but for ports, over WebSockets: what crictl, kubectl through a
-// kubelet, and critest speak. kubelet: k8s.io/kubelet/pkg/cri/streaming. Owns the listener, its connections, and URLs that nobody came to yet.
+// Serves the URLs of Exec, Attach and PortForward on 127.0.0.1, over SPDY/3.1 and over WebSockets: what crictl, kubectl through a kubelet, and
+// critest speak. kubelet: k8s.io/kubelet/pkg/cri/streaming. Owns the listener, its connections, and URLs that nobody came to yet.
 
 import { randomBytes } from "node:crypto";
 import { createServer } from "node:http";
@@ -14,6 +14,7 @@ import type { Timer } from "@holdfast/core/clock";
 
 import type { CommandSession, ForwardSession, Streaming } from "../../streaming.ts";
 import { serveChannels } from "./command-channels.ts";
+import { serveForwardChannels } from "./forward-channels.ts";
 import { serveForward } from "./forward-streams.ts";
 import { serveStreams } from "./command-streams.ts";
 import { acceptKey } from "./websocket-connection.ts";
@@ -30,8 +31,12 @@ const HOST = "127.0.0.1";
 const URL_TTL_MS = 60_000;
 const MAX_URLS = 1000;
 const TOKEN_BYTES = 6;
+const BASE64 = "v4.base64.channel.k8s.io";
 const COMMAND_PROTOCOLS = ["v5.channel.k8s.io", "v4.channel.k8s.io"];
 const FORWARD_PROTOCOLS = ["portforward.k8s.io"];
+/** Over WebSockets. */
+const COMMAND_CHANNELS = [...COMMAND_PROTOCOLS, BASE64];
+const FORWARD_CHANNELS = ["v4.channel.k8s.io", BASE64];
 
 /** For `FakeRuntimeOptions.streaming`. Listens from the first URL on. */
 export function streamingServer(): Streaming {
@@ -90,25 +95,40 @@ function begin(
   onClose: () => void,
 ): Served | undefined {
   const upgrade = String(request.headers.upgrade ?? "").toLowerCase();
-  const known = session.kind === "portforward" ? FORWARD_PROTOCOLS : COMMAND_PROTOCOLS;
-  if (upgrade === "websocket" && session.kind !== "portforward") {
-    const protocol = chosen(request.headers["sec-websocket-protocol"], known);
-    const key = request.headers["sec-websocket-key"];
-    if (protocol === undefined || key === undefined) return unnegotiable(socket, known);
-    const fields = [`Sec-WebSocket-Accept: ${acceptKey(key)}`, `Sec-WebSocket-Protocol: ${protocol}`];
-    switchTo(socket, "websocket", fields);
-    return serveChannels(session, socket, head, onClose);
-  }
+  if (upgrade === "websocket") return beginChannels(request, session, socket, head, onClose);
   if (upgrade !== "spdy/3.1") {
     refuse(socket, "400 Bad Request", `unable to upgrade: ${upgrade} is not spoken here`);
     return undefined;
   }
+  const known = session.kind === "portforward" ? FORWARD_PROTOCOLS : COMMAND_PROTOCOLS;
   const protocol = chosen(request.headers["x-stream-protocol-version"], known);
   if (protocol === undefined) return unnegotiable(socket, known);
   switchTo(socket, "SPDY/3.1", [`X-Stream-Protocol-Version: ${protocol}`]);
   return session.kind === "portforward"
     ? serveForward(session, socket, head, onClose)
     : serveStreams(session, socket, head, onClose);
+}
+
+function beginChannels(
+  request: IncomingMessage,
+  session: Session,
+  socket: Duplex,
+  head: Buffer,
+  onClose: () => void,
+): Served | undefined {
+  const known = session.kind === "portforward" ? FORWARD_CHANNELS : COMMAND_CHANNELS;
+  const offered = request.headers["sec-websocket-protocol"];
+  const key = request.headers["sec-websocket-key"];
+  // To forward a port, a client need not name a protocol.
+  const isUnnamed = offered === undefined && session.kind === "portforward";
+  const protocol = isUnnamed ? "" : chosen(offered, known);
+  if (protocol === undefined || key === undefined) return unnegotiable(socket, known);
+  const named = protocol === "" ? [] : [`Sec-WebSocket-Protocol: ${protocol}`];
+  switchTo(socket, "websocket", [`Sec-WebSocket-Accept: ${acceptKey(key)}`, ...named]);
+  const codec = protocol === BASE64 ? "base64" : "binary";
+  return session.kind === "portforward"
+    ? serveForwardChannels(session, socket, head, codec, onClose)
+    : serveChannels(session, socket, head, codec, onClose);
 }
 
 /** The best that both know. */

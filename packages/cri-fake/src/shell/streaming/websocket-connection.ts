@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The server's side of a WebSocket (RFC 6455) on which Kubernetes' channels run: the first byte of each message is its channel. Owns the socket.
+// In base64 it is the channel's digit, and text follows.
 
 import { createHash } from "node:crypto";
 import type { Duplex } from "node:stream";
@@ -12,6 +13,9 @@ export interface ChannelEvents {
   readonly onClose: () => void;
 }
 
+/** How a channel and its bytes are written in a message. */
+export type ChannelCodec = "binary" | "base64";
+
 const [TEXT, BINARY, CLOSE, PING, PONG] = [1, 2, 8, 9, 10];
 const FIN = 0x80;
 const MASKED = 0x80;
@@ -20,6 +24,7 @@ const SHORT = 126;
 const LONG = 127;
 const MAX_MESSAGE = 1_048_576;
 const NORMAL = 1000;
+const DIGIT_0 = 48;
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /** The answer to a client's key. */
@@ -30,11 +35,13 @@ export function acceptKey(key: string): string {
 /** See the top of the file. */
 export class ChannelConnection {
   readonly #socket: Duplex;
+  readonly #codec: ChannelCodec;
   readonly #events: ChannelEvents;
   #closed = false;
 
-  constructor(socket: Duplex, head: Buffer, events: ChannelEvents) {
+  constructor(socket: Duplex, head: Buffer, codec: ChannelCodec, events: ChannelEvents) {
     this.#socket = socket;
+    this.#codec = codec;
     this.#events = events;
     if (head.length > 0) socket.unshift(head);
     socket.on("error", () => this.close());
@@ -43,7 +50,12 @@ export class ChannelConnection {
   }
 
   send(channel: number, bytes: Uint8Array): void {
-    this.#frame(BINARY, Buffer.concat([Buffer.from([channel]), bytes]));
+    if (this.#codec === "binary") this.#frame(BINARY, Buffer.concat([Buffer.from([channel]), bytes]));
+    else
+      this.#frame(
+        TEXT,
+        Buffer.from(String.fromCharCode(DIGIT_0 + channel) + Buffer.from(bytes).toString("base64")),
+      );
   }
 
   /** Says that everything has been said, and lets the client close. */
@@ -78,13 +90,17 @@ export class ChannelConnection {
             frame.code === TEXT || frame.code === BINARY ? frame.body : Buffer.concat([message, frame.body]);
           if (message.length > MAX_MESSAGE) return;
           const [channel] = message;
-          if (frame.isLast && channel !== undefined)
-            this.#events.onMessage(channel, Uint8Array.from(message.subarray(1)));
+          if (frame.isLast && channel !== undefined) this.#take(channel, message.subarray(1));
         }
       }
     } catch {
       // Whoever sends what is no WebSocket is left.
     }
+  }
+
+  #take(channel: number, body: Buffer): void {
+    if (this.#codec === "binary") this.#events.onMessage(channel, Uint8Array.from(body));
+    else this.#events.onMessage(channel - DIGIT_0, Buffer.from(body.toString("latin1"), "base64"));
   }
 
   #frame(code: number, body: Uint8Array): void {
