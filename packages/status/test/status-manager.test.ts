@@ -65,11 +65,11 @@ test("a change is kept, versioned and published; the same again is nothing", asy
 });
 
 test("containerID has the name that the runtime answers, from when it is known", () => {
-  let runtimeName: string | undefined;
-  const { manager } = setUp({ runtimeName: () => runtimeName });
+  const identity: { name?: string } = {};
+  const { manager } = setUp({ runtimeName: () => identity.name });
   const shown = () => manager.update(pod("Always"), runtime([record("a")]), options()).containerStatuses?.[0];
   expect(shown()).toMatchObject({ containerID: "containerd://a-0", restartCount: 0 });
-  runtimeName = "cri-o";
+  identity.name = "cri-o";
   expect(shown()).toMatchObject({ containerID: "cri-o://a-0", restartCount: 0 });
 });
 
