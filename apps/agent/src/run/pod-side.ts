@@ -156,6 +156,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
     logger: log("file-source"),
     fileCheckMs: config.fileCheckFrequencyMs,
     maxManifestBytes: config.maxManifestBytes,
+    evictable: config.eviction.evictStaticPods,
   });
   const probes = new ProbeManager({
     clock,

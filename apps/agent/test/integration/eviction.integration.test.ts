@@ -197,8 +197,8 @@ test("memory pressure for real: all pods together near their limit; one after th
   expect(
     (await events(node, "eviction/PressureChanged")).map(({ data }) => (data as { reason: string }).reason),
   ).toEqual(["NodeHasInsufficientMemory", "NodeHasSufficientMemory"]);
-  const [met] = await events(node, "eviction/PodEvicting");
-  expect((met?.data as { signal?: string }).signal).toBe("allocatableMemory.available");
+  const [first] = await events(node, "eviction/PodEvicting");
+  expect(first?.data).toMatchObject({ signal: "allocatableMemory.available" });
   const { message } = (await node.pod("large"))?.status ?? {};
   expect(message).toMatch(
     /^The node was low on resource: memory\. Threshold quantity: \S+, available: \S+\. Container main was using \S+, request is 0, has larger consumption of memory\. $/,

@@ -43,6 +43,8 @@ export interface FilePodSourceOptions {
   readonly fileCheckMs?: number;
   /** Larger files are refused by their size. Bytes, default 262,144. */
   readonly maxManifestBytes?: number;
+  /** Static pods may be evicted here: what only eviction heeds is not warned about. Default false. */
+  readonly evictable?: boolean;
 }
 
 const DEFAULT_FILE_CHECK_MS = 20_000;
@@ -75,7 +77,8 @@ export class FilePodSource implements Component {
   constructor(options: FilePodSourceOptions) {
     this.#options = options;
     this.#logger = options.logger ?? silentLogger;
-    this.#files = new ManifestFiles(options.nodeName);
+    const { nodeName, evictable = false } = options;
+    this.#files = new ManifestFiles({ nodeName, evictable });
     this.#teller = new ProblemTeller(options.publish ?? nullPublisher, this.#logger);
     this.#lastGood = new LastGoodWriter(options.lastGood, this.#logger);
     this.#looker = new ManifestLooker({

@@ -3,7 +3,7 @@
 import { errorText } from "@holdfast/core/errors";
 import type { ManifestProblem } from "../manifest/problem.ts";
 import { readManifest } from "../manifest/read-manifest.ts";
-import type { ManifestContent, ManifestPod } from "../manifest/read-manifest.ts";
+import type { ManifestContent, ManifestOrigin, ManifestPod } from "../manifest/read-manifest.ts";
 
 /** What is known of one manifest. */
 export interface ManifestFile {
@@ -21,11 +21,11 @@ export interface ManifestFile {
 
 /** The files of a source and what they say. Keeps the last good content of a file that broke. */
 export class ManifestFiles {
-  readonly #nodeName: string;
+  readonly #origin: Omit<ManifestOrigin, "path">;
   readonly #files = new Map<string, ManifestFile>();
 
-  constructor(nodeName: string) {
-    this.#nodeName = nodeName;
+  constructor(origin: Omit<ManifestOrigin, "path">) {
+    this.#origin = origin;
   }
 
   get(path: string): ManifestFile | undefined {
@@ -58,7 +58,7 @@ export class ManifestFiles {
 
   /** Parses without taking anything up. */
   read(path: string, bytes: Uint8Array): ManifestContent {
-    return readManifest(bytes, { path, nodeName: this.#nodeName }, this.#files.get(path)?.good);
+    return readManifest(bytes, { path, ...this.#origin }, this.#files.get(path)?.good);
   }
 
   /** The file says this now. Broken content leaves the last good one running. */

@@ -22,7 +22,9 @@ import { volume } from "./volume-fields.ts";
 
 const SERVER_SET = "the API server sets it; it is not read from a manifest";
 const NO_SCHEDULER = "the pod runs on this node, nothing schedules it";
-const NO_PRIORITY = "static pods are critical pods";
+const NO_CLASSES = "there are no priority classes without an API server: set priority";
+/** What a static manifest of a control plane says beside its number. */
+const SYSTEM_CLASSES = ["system-node-critical", "system-cluster-critical"];
 
 const metadata: Field = object(
   {
@@ -101,9 +103,9 @@ const spec: Field = object(
     schedulerName: warnedUnless(NO_SCHEDULER, "default-scheduler"),
     topologySpreadConstraints: warned(NO_SCHEDULER),
     tolerations: warned("static pods tolerate every taint"),
-    preemptionPolicy: warned(NO_PRIORITY),
-    priority: warned(NO_PRIORITY, int32()),
-    priorityClassName: warned(NO_PRIORITY, string()),
+    preemptionPolicy: warned("static pods make room for themselves in any case"),
+    priority: int32(),
+    priorityClassName: warnedUnless(NO_CLASSES, ...SYSTEM_CLASSES),
     schedulingGroup: warned(NO_SCHEDULER),
     workloadRef: warned(NO_SCHEDULER),
     serviceAccountName: warned("there is no API server that would give the pod a token"),

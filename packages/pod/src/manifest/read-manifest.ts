@@ -14,6 +14,8 @@ export interface ManifestOrigin {
   /** The file's path, absolute: part of its pods' UIDs. */
   readonly path: string;
   readonly nodeName: string;
+  /** Static pods may be evicted here: their priorities and limits on the disk have an effect. Default false: they are warned about. */
+  readonly evictable?: boolean;
 }
 
 /** A pod of a manifest and the place where it is written. */
@@ -50,14 +52,15 @@ export function readManifest(
   return { pods: failed ? [] : pods, problems: problems.list(), failed, text };
 }
 
-function readPods(text: string, { path, nodeName }: ManifestOrigin, problems: ProblemList): ManifestPod[] {
+function readPods(text: string, origin: ManifestOrigin, problems: ProblemList): ManifestPod[] {
+  const { path, nodeName } = origin;
   const documents = parseManifest(text, problems);
   if (documents.length === 0 && !problems.failed)
     problems.add("error", "", "the file holds no pod; to remove its pods, delete the file");
   const pods: ManifestPod[] = [];
   const names = new Set<string>();
   for (const document of documents) {
-    const written = validatePod(document, problems, { nodeName });
+    const written = validatePod(document, problems, origin);
     if (written === undefined) continue;
     const uid = written.metadata.uid || staticPodUid(document.value, nodeName, path);
     const pod = defaultPod(written, { nodeName, uid });

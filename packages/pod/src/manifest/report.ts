@@ -9,11 +9,14 @@ export class DocumentReport implements Report {
   readonly #problems: ProblemList;
   readonly #document: ManifestDocument;
   readonly #errorPaths: string[] = [];
+  readonly #evictable: boolean;
   failed = false;
 
-  constructor(problems: ProblemList, document: ManifestDocument) {
+  /** `evictable`: static pods may be evicted here, so that what only eviction heeds has its effect. */
+  constructor(problems: ProblemList, document: ManifestDocument, evictable = false) {
     this.#problems = problems;
     this.#document = document;
+    this.#evictable = evictable;
   }
 
   error(fieldPath: string, reason: string): void {
@@ -24,6 +27,15 @@ export class DocumentReport implements Report {
 
   warning(fieldPath: string, reason: string): void {
     this.#add("warning", fieldPath, reason);
+  }
+
+  /** Of what only eviction heeds. */
+  warnUnlessEvictable(fieldPath: string): void {
+    if (!this.#evictable)
+      this.warning(
+        fieldPath,
+        "has no effect unless evictStaticPods is set: pods of manifests are not evicted",
+      );
   }
 
   /** Whether something at or below the path is already known to be wrong: then what follows from it is not said again. */

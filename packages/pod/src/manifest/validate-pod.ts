@@ -27,7 +27,7 @@ export function validatePod(
   problems: ProblemList,
   options: ValidateOptions = {},
 ): WrittenPod | undefined {
-  const report = new DocumentReport(problems, document);
+  const report = new DocumentReport(problems, document, options.evictable);
   if (!isPodKind(document, report)) return undefined;
   const checked = checkField(document.value, podFields, "", report);
   const pod = (checked ?? {}) as unknown as Loose<Pod>;
@@ -54,6 +54,9 @@ function isPodKind({ value }: ManifestDocument, report: DocumentReport): boolean
   );
   return false;
 }
+
+/** kubelet: scheduling.SystemCriticalPriority. */
+const SYSTEM_CRITICAL = 2_000_000_000;
 
 /** What the text of an annotation of ours has to be, by key. */
 const ANNOTATION_CHECKS: Readonly<
@@ -88,6 +91,9 @@ function validateSpec(spec: Loose<PodSpec>, report: DocumentReport, options: Val
       "spec.shareProcessNamespace",
       invalidValue(true, "ShareProcessNamespace and HostPID cannot both be enabled"),
     );
+  // One of the system's is heeded by the kernel's OOM killer, too.
+  if (spec.priority !== undefined && spec.priority !== 0 && spec.priority < SYSTEM_CRITICAL)
+    report.warnUnlessEvictable("spec.priority");
   const { nodeName } = spec;
   if (nodeName !== undefined && options.nodeName !== undefined && nodeName !== options.nodeName)
     report.error(

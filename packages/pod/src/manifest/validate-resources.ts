@@ -61,7 +61,7 @@ function validateResource(
   path: string,
   report: DocumentReport,
 ): void {
-  if (name === EPHEMERAL_STORAGE) report.warning(path, "has no effect: use of the disk is not enforced yet");
+  if (name === EPHEMERAL_STORAGE) report.warnUnlessEvictable(path);
   else if (!HONOURED.has(name)) {
     const problem = resourceNameProblem(name);
     if (problem !== undefined) {

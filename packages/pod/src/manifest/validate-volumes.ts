@@ -52,6 +52,5 @@ function validateEmptyDir(emptyDir: Volume["emptyDir"], path: string, report: Do
   if (limit === undefined) return;
   if (parseQuantity(limit) < 0)
     report.error(`${path}.sizeLimit`, invalidValue(limit, "must be greater than or equal to 0"));
-  else if (emptyDir?.medium !== "Memory")
-    report.warning(`${path}.sizeLimit`, "has no effect: the size of an emptyDir on disk is not enforced yet");
+  else if (emptyDir?.medium !== "Memory") report.warnUnlessEvictable(`${path}.sizeLimit`);
 }

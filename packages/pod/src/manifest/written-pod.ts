@@ -15,4 +15,6 @@ export interface WrittenPod {
 export interface ValidateOptions {
   /** Part of static pods' names. Without it only the manifest's own name is checked. */
   readonly nodeName?: string;
+  /** As in `ManifestOrigin`. */
+  readonly evictable?: boolean;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { describe, expect, it } from "vitest";
+import { readManifest } from "../../src/manifest/read-manifest.ts";
 import { podText, problemsOf, read } from "./build.ts";
 
 describe("fields that are not honoured", () => {
@@ -89,6 +90,14 @@ describe("fields that are not honoured", () => {
     ["spec.serviceAccountName", podText({ spec: "serviceAccountName: me" })],
     ["metadata.resourceVersion", podText({ metadata: 'resourceVersion: "1"' })],
     ["status", `${podText()}status: {phase: Running}\n`],
+  ];
+  it.each(warned)("runs the pod and warns of %s by name", (field, text) => {
+    expect(read(text)).toMatchObject({ failed: false, pods: [{}] });
+    expect(problemsOf(text)).toEqual([expect.stringContaining(`warning: ${field}: has no effect: `)]);
+  });
+
+  const heededByEviction: readonly [string, string][] = [
+    ["spec.priority", podText({ spec: "priority: 1000" })],
     [
       "spec.volumes[0].emptyDir.sizeLimit",
       podText({ spec: "volumes: [{name: v, emptyDir: {sizeLimit: 1Gi}}]" }),
@@ -98,9 +107,20 @@ describe("fields that are not honoured", () => {
       podText({ container: "resources: {limits: {ephemeral-storage: 1Gi}}" }),
     ],
   ];
-  it.each(warned)("runs the pod and warns of %s by name", (field, text) => {
-    expect(read(text)).toMatchObject({ failed: false, pods: [{}] });
-    expect(problemsOf(text)).toEqual([expect.stringContaining(`warning: ${field}: has no effect: `)]);
+  it.each(heededByEviction)("warns of %s unless static pods are evicted", (field, text) => {
+    expect(problemsOf(text)).toEqual([
+      expect.stringContaining(`warning: ${field}: has no effect unless evictStaticPods is set`),
+    ]);
+    const origin = { path: "/m/web.yaml", nodeName: "n1", evictable: true };
+    expect(readManifest(new TextEncoder().encode(text), origin)).toMatchObject({
+      failed: false,
+      problems: [],
+    });
+  });
+
+  it("says nothing of the system's own priority", () => {
+    const spec = "priority: 2000001000\npriorityClassName: system-node-critical";
+    expect(problemsOf(podText({ spec }))).toEqual([]);
   });
 
   it("says nothing of values that mean the same as nothing", () => {
