@@ -40,7 +40,7 @@ function resource(devices: readonly DeviceView[], more: Partial<ResourceView> = 
 }
 
 test("every device in a row, what is wrong below", () => {
-  const list = { folder: "/x", items: [resource([FREE, BAD])] };
+  const list = { folder: "/x", items: [resource([FREE, BAD])], refused: [] };
   expect(formatDevices(list, NOW, 200).split("\n")).toEqual([
     expect.stringMatching(/^RESOURCE +DEVICE +HEALTH +NUMA +POD +CONTAINERS +CHANGED +REASON$/),
     expect.stringMatching(/^example\.com\/gpu +gpu-0 +Healthy +- +- +- +-$/),
@@ -48,11 +48,25 @@ test("every device in a row, what is wrong below", () => {
       /^example\.com\/gpu +gpu-1 +Unhealthy +0,1 +default\/train +train +2m +the plugin says XID 79$/,
     ),
   ]);
-  const gone = { folder: "/x", items: [resource([], { phase: "stopped", problem: "it crashed" })] };
+  const gone = {
+    folder: "/x",
+    items: [resource([], { phase: "stopped", problem: "it crashed" })],
+    refused: [],
+  };
   expect(formatDevices(gone, NOW, 200)).toBe(
     "! example.com/gpu: its plugin is gone, for 90s\n! example.com/gpu: it crashed",
   );
-  expect(formatDevices({ folder: "/x", items: [] }, NOW, 200)).toBe("No device plugin has registered in /x.");
+  const none = { folder: "/x", items: [], refused: [] };
+  expect(formatDevices(none, NOW, 200)).toBe("No device plugin has registered in /x.");
+  const rude = resource([{ ...FREE, id: "gpu\u001b[2J", reason: "a\nb" }]);
+  expect(formatDevices({ ...none, items: [rude] }, NOW, 200)).toMatch(/gpu\?\[2J .* a\?b$/);
+  const refused = [
+    { resource: "foo", socket: "/x/foo.sock", message: 'the ResourceName "foo" is invalid' },
+    { resource: "", socket: "/y/csi.sock", message: "no handler registered" },
+  ];
+  expect(formatDevices({ ...none, refused }, NOW, 200)).toBe(
+    `! "/x/foo.sock" ("foo"): refused: the ResourceName "foo" is invalid\n! "/y/csi.sock": refused: no handler registered`,
+  );
 });
 
 test("which runtimes resolve CDI names", () => {

@@ -10,6 +10,8 @@ export interface Counter {
 /** A number that goes up and down. */
 export interface Gauge {
   set(value: number, labels?: Labels): void;
+  /** What it was about is gone: it is no longer shown. */
+  remove(labels: Labels): void;
 }
 /** A distribution of observed values, in seconds where it is a duration. */
 export interface Histogram {
@@ -26,7 +28,7 @@ export interface Metrics {
 /** Keeps nothing: every manager's default. */
 export const noMetrics: Metrics = {
   counter: () => ({ inc() {} }),
-  gauge: () => ({ set() {} }),
+  gauge: () => ({ set() {}, remove() {} }),
   histogram: () => ({ observe() {} }),
 };
 
@@ -75,6 +77,10 @@ export class MetricsRegistry implements Metrics {
       set: (value, labels = NO_LABELS) => {
         const series = this.#series(family, labels);
         if (series !== undefined) series.value = value;
+      },
+      remove: (labels) => {
+        family.series.delete(labelText(labels));
+        family.lastLabels = undefined;
       },
     };
   }

@@ -38,7 +38,7 @@ describe("the services", () => {
           if (name === "kubelet_runtime_operations_total") counted.push(labels?.["operation_type"] ?? "");
         },
       }),
-      gauge: () => ({ set() {} }),
+      gauge: () => ({ set() {}, remove() {} }),
       histogram: () => ({ observe() {} }),
     };
     await using client = createCriClient({ endpoint: "/nowhere.sock", metrics });
@@ -51,7 +51,7 @@ describe("the services", () => {
     let buckets: readonly number[] = [];
     createCallMetrics({
       counter: () => ({ inc() {} }),
-      gauge: () => ({ set() {} }),
+      gauge: () => ({ set() {}, remove() {} }),
       histogram: (_name, _help, bounds = []) => {
         buckets = bounds;
         return { observe() {} };

@@ -37,6 +37,7 @@ import { PodDevices } from "./pod-devices.ts";
 import type { DeviceRecord } from "./pod-devices.ts";
 import { PluginRegistry } from "./plugin-registry.ts";
 import type { RegisterRequest } from "./plugin-registry.ts";
+import type { Refusal } from "./refusals.ts";
 import { ResourcePool } from "./resource-pool.ts";
 import type { ContainerDevices } from "./run-options.ts";
 import { computeContainerHints, computePodHints } from "./compute-hints.ts";
@@ -318,6 +319,11 @@ export class DeviceManager implements Component {
   /** Everything about every resource and device: for people. */
   snapshot(): readonly ResourceView[] {
     return deviceSnapshot(this.#pools, this.records, this.#options.clock);
+  }
+
+  /** Plugins that were told no lately, and have not been taken since. */
+  refusals(): readonly Refusal[] {
+    return this.#registry.refusals.all();
   }
 
   /** All pools, for views. */

@@ -52,6 +52,8 @@ export type {
   MemoryBlock,
   PodResourcesEntry,
 } from "./compute-pod-resources.ts";
+export type { Refusal } from "./refusals.ts";
+export type { KnownPlugin, KnownSocket } from "./checkpoint.ts";
 export { PodDevices } from "./pod-devices.ts";
 export type { DeviceRecord } from "./pod-devices.ts";
 export type { HealthChange, Hysteresis } from "./device-health.ts";

@@ -27,6 +27,7 @@ import type { PluginDeadlines } from "./plugin-endpoint.ts";
 import type { PodDevices } from "./pod-devices.ts";
 import type { ListedDevice, PluginConnection } from "./ports.ts";
 import { resourceNameProblem } from "@holdfast/core/resource-name";
+import { Refusals } from "./refusals.ts";
 import type { DeviceChange, ResourcePool } from "./resource-pool.ts";
 
 /** The only version. kubelet: SupportedVersions. */
@@ -62,6 +63,7 @@ export interface PluginRegistryOptions extends Omit<DeviceManagerOptions, "check
 
 /** See the top of the file. */
 export class PluginRegistry {
+  readonly refusals: Refusals;
   readonly #options: PluginRegistryOptions;
   readonly #deadlines: PluginDeadlines;
   readonly #registrations: Counter;
@@ -73,6 +75,7 @@ export class PluginRegistry {
 
   constructor(options: PluginRegistryOptions) {
     this.#options = options;
+    this.refusals = new Refusals(options.clock);
     this.#deadlines = { ...DEFAULT_DEADLINES, ...options.deadlines };
     this.#registrations = options.metrics.counter(
       "kubelet_device_plugin_registration_total",
@@ -208,6 +211,7 @@ export class PluginRegistry {
     const before = JSON.stringify([pool.plugin, pool.knownSocket]);
     pool.register(endpoint, bootId);
     if (isNew || before !== JSON.stringify([pool.plugin, pool.knownSocket])) onResourcesChanged();
+    this.refusals.forget(resource);
     logger.info("device plugin registered", { resource, socket });
     publish.publish(PluginRegistered, { resource, socket, message: "registered" }, about(resource));
     const late = clock.timer(this.#deadlines.firstListMs, () =>
@@ -320,6 +324,7 @@ export class PluginRegistry {
     const message = errorText(error);
     logger.warn("device plugin was refused", { resource, socket, err: message });
     publish.publish(PluginRefused, { resource, socket, message });
+    this.refusals.note(resource, socket, message);
   }
 }
 

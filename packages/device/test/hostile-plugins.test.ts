@@ -29,6 +29,12 @@ test("registrations that are refused are told why", async () => {
   expect(node.metrics.exposition()).toContain(
     'kubelet_device_plugin_registration_total{resource_name="invalid"} 7',
   );
+  // Who looks for his devices sees it, but no longer when the plugin was taken after all, and not without end.
+  expect(manager.refusals()).toHaveLength(8);
+  expect(manager.refusals().at(-1)).toMatchObject({ resource: "example.com/second", socket: "p.sock" });
+  expect(manager.refusals().some(({ resource }) => resource === RESOURCE)).toBe(false);
+  for (let index = 0; index < 40; index++) await register("v1beta1", `x${index}`).catch(() => undefined);
+  expect(manager.refusals()).toHaveLength(16);
   expect(() => manager.validatePlugin(RESOURCE, ["v1"])).toThrow(
     "manager version, v1beta1, is not among plugin supported versions [v1]",
   );

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { MetricsRegistry } from "@holdfast/core/metrics";
 import { systemClock } from "@holdfast/core/node";
 import { DeviceManager } from "@holdfast/device";
 import { nodePluginDialer, PluginWatcher } from "@holdfast/device/node";
@@ -33,6 +34,7 @@ function identity(info: { type?: string; name?: string; versions?: string[]; end
 }
 
 async function watching(folder: string) {
+  const metrics = new MetricsRegistry();
   const manager = new DeviceManager({
     clock: systemClock,
     dialer: nodePluginDialer("/nowhere", [folder]),
@@ -44,12 +46,18 @@ async function watching(folder: string) {
     folder,
     clock: systemClock,
     handlers: new Map([["DevicePlugin", manager.pluginHandler]]),
+    metrics,
   });
   await manager.start();
   await watcher.start();
   return {
     manager,
     watcher,
+    /** How many plugins are there, and how many have registered. */
+    totals: () =>
+      ["desired", "actual"].map(
+        (state) => metrics.exposition().split(`state="${state}_state_of_world"} 1`).length - 1,
+      ),
     [Symbol.asyncDispose]: async () => {
       await watcher.stop();
       await manager.stop();
@@ -68,8 +76,10 @@ test("a socket that is there, one that comes, one that goes and comes anew", asy
   const second = identity({ name: "example.com/late" });
   hold(await serveRaw(join(folder, "late.sock"), {}, second.server));
   await until(() => expect(phase("example.com/late")).toBe("listing"));
+  await until(() => expect(node.totals()).toEqual([2, 2]));
   await early[Symbol.asyncDispose]();
   await until(() => expect(phase(RESOURCE)).toBe("stopped"));
+  await until(() => expect(node.totals()).toEqual([1, 1]));
   hold(await serveRaw(join(folder, "early.sock"), {}, first.server));
   await until(() => expect(phase(RESOURCE)).toBe("listing"));
   // Registered is what has been told so and has answered: the plugin knows a moment before the watcher.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { ManualClock } from "@holdfast/core/manual-clock";
+import { MetricsRegistry } from "@holdfast/core/metrics";
 import type { Container, Pod } from "@holdfast/core/pod-types";
 import { describe, expect, it } from "vitest";
 import {
@@ -133,6 +134,26 @@ describe("TopologyManager", () => {
     release();
     await Promise.all(both);
     expect(log).toEqual(["first begins", "first ends", "second begins", "second ends"]);
+  });
+
+  it("counts what is aligned only where the policy promises it", async () => {
+    const labels = (scope: string) => ({ scope, boundary: "numa_node" });
+    const count = async (
+      policy: "restricted" | "single-numa-node",
+      scope: "container" | "pod",
+      hint: TopologyHint,
+    ) => {
+      const metrics = new MetricsRegistry();
+      await manager({ providers: [provider([hint])], policy, scope, metrics }).admit(pod);
+      const value = (kind: string): number =>
+        metrics.value(`kubelet_container_aligned_compute_resources_${kind}`, labels(scope));
+      return [value("count"), value("failure_count")];
+    };
+    expect(await count("single-numa-node", "container", P(0))).toEqual([3, 0]);
+    expect(await count("single-numa-node", "pod", P(0))).toEqual([1, 0]);
+    expect(await count("single-numa-node", "container", N(0))).toEqual([0, 1]);
+    expect(await count("single-numa-node", "pod", N(0))).toEqual([0, 1]);
+    expect(await count("restricted", "container", P(0))).toEqual([0, 0]);
   });
 
   it("keeps no hint of a pod that was refused", async () => {

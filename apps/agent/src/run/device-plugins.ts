@@ -61,15 +61,17 @@ export function makeDevicePlugins(options: DeviceSideOptions): DeviceSide {
     onChanged: options.onChanged,
     onPodChanged: options.onPodChanged,
   });
+  const watcher = new PluginWatcher({
+    folder: registry,
+    clock,
+    handlers: new Map([["DevicePlugin", manager.pluginHandler]]),
+    logger: log("plugin-watcher"),
+    metrics,
+  });
   const components: readonly Component[] = [
     manager,
     new RegistrationServer({ folder, manager, logger: log("device-plugin") }),
-    new PluginWatcher({
-      folder: registry,
-      clock,
-      handlers: new Map([["DevicePlugin", manager.pluginHandler]]),
-      logger: log("plugin-watcher"),
-    }),
+    watcher,
     new PodResourcesServer({
       path: join(dirname(folder), "pod-resources", "kubelet.sock"),
       manager,
@@ -99,6 +101,15 @@ export function makeDevicePlugins(options: DeviceSideOptions): DeviceSide {
       return {
         folder,
         items: manager.snapshot().map((view) => ({ ...view, holders: holdersOf(view, pods()) })),
+        refused: [
+          ...manager
+            .refusals()
+            .map(({ resource, socket, message }) => ({ resource, socket: join(folder, socket), message })),
+          ...watcher
+            .plugins()
+            .filter(({ problem }) => problem !== "")
+            .map(({ path, name = "", problem }) => ({ resource: name, socket: path, message: problem })),
+        ],
       };
     },
   };

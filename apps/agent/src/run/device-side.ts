@@ -18,6 +18,7 @@ import type {
   DedicatedResources,
   DeviceManager,
   NodeResource,
+  Refusal,
   ResourceView,
 } from "@holdfast/device";
 import type { ContainerDeviceSource, PodAdmission, PodView } from "@holdfast/pod";
@@ -50,6 +51,8 @@ export interface DeviceSideOptions {
 export interface DeviceList {
   readonly folder: string;
   readonly items: readonly (ResourceView & { readonly holders: Readonly<Record<string, string>> })[];
+  /** Plugins that were told no, by `plugins_registry` too: they have not come since. */
+  readonly refused: readonly Omit<Refusal, "at">[];
 }
 
 /** What the rest of the agent needs of it. */

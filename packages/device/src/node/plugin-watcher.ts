@@ -20,6 +20,8 @@ import { linkSignal } from "@holdfast/core/lifecycle";
 import type { Component, Health, LinkedSignal } from "@holdfast/core/lifecycle";
 import { silentLogger } from "@holdfast/core/log";
 import type { Logger } from "@holdfast/core/log";
+import { noMetrics } from "@holdfast/core/metrics";
+import type { Gauge, Labels, Metrics } from "@holdfast/core/metrics";
 import { RegistrationService } from "../gen/pluginregistration/v1/pluginregistration.ts";
 import type { PluginInfo } from "../gen/pluginregistration/v1/pluginregistration.ts";
 import { callWithin } from "../plugin-endpoint.ts";
@@ -41,6 +43,7 @@ export interface PluginWatcherOptions {
   /** By type: DevicePlugin, CSIPlugin, DRAPlugin. */
   readonly handlers: ReadonlyMap<string, PluginHandler>;
   readonly logger?: Logger;
+  readonly metrics?: Metrics;
   /** Deadline of GetInfo. Default 1000, connecting apart (10 000). */
   readonly infoMs?: number;
   /** Deadline of NotifyRegistrationStatus. Default 5000. */
@@ -76,6 +79,7 @@ export class PluginWatcher implements Component {
   readonly name = "plugin-watcher";
   readonly #options: PluginWatcherOptions;
   readonly #logger: Logger;
+  readonly #total: Gauge;
   readonly #found = new Map<string, Found>();
   #life: LinkedSignal | undefined;
   #watcher: FSWatcher | undefined;
@@ -86,6 +90,10 @@ export class PluginWatcher implements Component {
   constructor(options: PluginWatcherOptions) {
     this.#options = options;
     this.#logger = options.logger ?? silentLogger;
+    this.#total = (options.metrics ?? noMetrics).gauge(
+      "plugin_manager_total_plugins",
+      "Plugins in plugins_registry, by their socket: those that are there, and those that have registered.",
+    );
   }
 
   /** Resolves when what is there was looked at once; registering goes on behind. */
@@ -135,7 +143,7 @@ export class PluginWatcher implements Component {
     return { failures: this.#problem === undefined ? [] : [this.#problem] };
   }
 
-  /** Sockets, and what each registered. For `holdfast get devices` and the metric plugin_manager_total_plugins. */
+  /** Sockets, and what each registered. */
   plugins(): readonly {
     readonly path: string;
     readonly name: string | undefined;
@@ -190,12 +198,15 @@ export class PluginWatcher implements Component {
         registered: undefined,
       };
       this.#found.set(path, found);
+      this.#total.set(1, desired(path));
       this.#run(found);
     }
   }
 
   #drop(found: Found): void {
     this.#found.delete(found.path);
+    this.#total.remove(desired(found.path));
+    this.#total.remove(actual(found.path));
     found.retry?.cancel();
     found.registered?.handler.deregister(found.registered.name, found.registered.endpoint);
   }
@@ -251,6 +262,7 @@ export class PluginWatcher implements Component {
       if (this.#found.get(found.path) !== found) done.handler.deregister(done.name, done.endpoint);
       else {
         found.registered = done;
+        this.#total.set(1, actual(found.path));
         found.failures = 0;
         found.told = "";
       }
@@ -278,6 +290,9 @@ export class PluginWatcher implements Component {
     return { handler, name, endpoint };
   }
 }
+
+const desired = (path: string): Labels => ({ socket_path: path, state: "desired_state_of_world" });
+const actual = (path: string): Labels => ({ socket_path: path, state: "actual_state_of_world" });
 
 function connected(client: Client, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {

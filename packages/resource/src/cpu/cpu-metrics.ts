@@ -3,6 +3,12 @@
 import type { Metrics } from "@holdfast/core/metrics";
 import { CpuSet } from "../machine/cpu-set.ts";
 import type { CpuTopology } from "../machine/machine-topology.ts";
+import {
+  ALIGNED_HELP,
+  ALIGNED_METRIC,
+  MISALIGNED_HELP,
+  MISALIGNED_METRIC,
+} from "../topology/alignment-metrics.ts";
 import type { CpuPolicyOptions } from "./cpu-policy-options.ts";
 import type { CpuState } from "./cpu-state.ts";
 import type { StaticCpuPolicy } from "./static-cpu-policy.ts";
@@ -36,14 +42,10 @@ export class CpuMetrics {
       "CPUs that are exclusive.",
     );
     this.#perNode = metrics.gauge("kubelet_cpu_manager_allocation_per_numa", "Exclusive CPUs by NUMA node.");
-    this.#aligned = metrics.counter(
-      "kubelet_container_aligned_compute_resources_count",
-      "Containers with aligned CPUs.",
-    );
-    this.#misaligned = metrics.counter(
-      "kubelet_container_aligned_compute_resources_failure_count",
-      "Containers whose CPUs could not be aligned.",
-    );
+    this.#aligned = metrics.counter(ALIGNED_METRIC, ALIGNED_HELP);
+    this.#misaligned = metrics.counter(MISALIGNED_METRIC, MISALIGNED_HELP);
+    this.#requests.inc({}, 0);
+    this.#errors.inc({}, 0);
   }
 
   requested(): void {

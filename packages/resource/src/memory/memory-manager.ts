@@ -70,6 +70,7 @@ export class MemoryManager implements HintProvider {
       "kubelet_memory_manager_pinning_errors_total",
       "Pinned memory that could not be given.",
     );
+    if (options.policy === "Static") for (const counter of [this.#requests, this.#errors]) counter.inc({}, 0);
     if (options.policy === "Static") [this.#state, this.#policy] = this.#open();
   }
 

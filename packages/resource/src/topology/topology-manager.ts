@@ -9,11 +9,12 @@
  */
 import { errorText } from "@holdfast/core/errors";
 import { noMetrics } from "@holdfast/core/metrics";
-import type { Metrics } from "@holdfast/core/metrics";
+import type { Counter, Metrics } from "@holdfast/core/metrics";
 import { allContainers } from "@holdfast/core/pod";
 import type { Container, Pod } from "@holdfast/core/pod-types";
 import type { Clock } from "@holdfast/core/clock";
 import type { NumaNode } from "../machine/machine-topology.ts";
+import { ALIGNED_HELP, ALIGNED_METRIC, MISALIGNED_HELP, MISALIGNED_METRIC } from "./alignment-metrics.ts";
 import type { HintProvider, TopologyHint } from "./hint.ts";
 import { TopologyPolicy } from "./topology-policy.ts";
 import type { TopologyPolicyName, TopologyPolicyOptions, TopologyScope } from "./topology-policy.ts";
@@ -53,6 +54,8 @@ export class TopologyManager {
   readonly #requests;
   readonly #errors;
   readonly #duration;
+  readonly #aligned;
+  readonly #misaligned;
   /** The admission that is under way. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -70,6 +73,10 @@ export class TopologyManager {
       "kubelet_topology_manager_admission_errors_total",
       "Pods whose resources cannot be aligned.",
     );
+    this.#requests.inc({}, 0);
+    this.#errors.inc({}, 0);
+    this.#aligned = metrics.counter(ALIGNED_METRIC, ALIGNED_HELP);
+    this.#misaligned = metrics.counter(MISALIGNED_METRIC, MISALIGNED_HELP);
     this.#duration = metrics.histogram(
       "kubelet_topology_manager_admission_duration_ms",
       "How long it took, in milliseconds.",
@@ -122,7 +129,10 @@ export class TopologyManager {
     const hints = [];
     for (const provider of this.#options.providers) hints.push(await provider.podTopologyHints(pod));
     const { hint, admit } = this.#policy.merge(hints);
-    return admit ? await this.#allocateAll(pod, () => hint) : this.#refused();
+    if (!admit) return this.#refused();
+    const result = await this.#allocateAll(pod, () => hint);
+    this.#count(this.#aligned);
+    return result;
   }
 
   /** Later containers see what earlier ones got. */
@@ -134,6 +144,7 @@ export class TopologyManager {
       const { hint, admit } = this.#policy.merge(hints);
       if (!admit) return this.#refused();
       await this.#allocate(pod, container, hint);
+      this.#count(this.#aligned);
     }
     return ADMITTED;
   }
@@ -152,8 +163,15 @@ export class TopologyManager {
     for (const provider of this.#options.providers) await provider.allocate(pod, container, hint);
   }
 
+  /** Only where the policy promises it. kubelet: IsAlignmentGuaranteed. */
+  #count(counter: Counter): void {
+    const { scope = "container" } = this.#options;
+    if (this.#policy.name === "single-numa-node") counter.inc({ scope, boundary: "numa_node" });
+  }
+
   #refused(): AdmitResult {
     this.#errors.inc();
+    this.#count(this.#misaligned);
     return { admit: false, reason: TOPOLOGY_AFFINITY_ERROR, message: TOPOLOGY_MESSAGE };
   }
 }

@@ -16,7 +16,7 @@ const COLUMNS = [
 ];
 
 /** What `holdfast get devices` prints: every device, then what is wrong with plugins. */
-export function formatDevices({ items, folder }: DeviceList, now: number, width: number): string {
+export function formatDevices({ items, folder, refused }: DeviceList, now: number, width: number): string {
   const rows = items.flatMap(({ name, devices, holders }) =>
     devices.map(({ id, health, numaNodes, podUid, containers, history, reason }) => {
       const last = history.at(-1);
@@ -29,7 +29,7 @@ export function formatDevices({ items, folder }: DeviceList, now: number, width:
         containers.length === 0 ? "-" : containers.join(","),
         last === undefined ? "-" : formatAge(now - last.at),
         reason ?? "",
-      ];
+      ].map(plain);
     }),
   );
   const notes = items.flatMap(({ name, phase, problem, phaseForMs }) => {
@@ -37,8 +37,18 @@ export function formatDevices({ items, folder }: DeviceList, now: number, width:
     const lines = text === undefined ? [] : [`! ${name}: ${text}, for ${formatAge(phaseForMs)}`];
     return problem === undefined ? lines : [...lines, `! ${name}: ${problem}`];
   });
+  for (const { socket, resource, message } of refused)
+    notes.push(
+      `! ${JSON.stringify(socket)}${resource === "" ? "" : ` (${JSON.stringify(resource)})`}: refused: ${message}`,
+    );
   if (rows.length === 0 && notes.length === 0) return `No device plugin has registered in ${folder}.`;
-  return [...(rows.length === 0 ? [] : [formatTable(COLUMNS, rows, width)]), ...notes].join("\n");
+  const table = rows.length === 0 ? [] : [formatTable(COLUMNS, rows, width)];
+  return [...table, ...notes.map(plain)].join("\n");
+}
+
+/** What a plugin says is shown, and moves nobody's cursor. */
+function plain(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, "?");
 }
 
 const PHASES: Readonly<Record<DeviceList["items"][number]["phase"], string | undefined>> = {
