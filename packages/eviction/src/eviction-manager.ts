@@ -39,6 +39,7 @@ import { addContainerFsThresholds } from "./parse-thresholds.ts";
 import type { FilesystemLayout } from "./parse-thresholds.ts";
 import { PodEvictor } from "./pod-evictor.ts";
 import type { NodeSample } from "./ports.ts";
+import { reclaimNode } from "./reclaim-node.ts";
 import { PressureTeller } from "./pressure-teller.ts";
 import type { TimedPressureCondition } from "./pressure-teller.ts";
 import { filesystemOf, isPressureSignal, signalFacts } from "./signals.ts";
@@ -301,27 +302,24 @@ export class EvictionManager implements Component {
     return [];
   }
 
-  /** True: what the node gave up of its own was enough. kubelet: reclaimNodeLevelResources. */
+  /** True: what the node gave up of its own was enough. */
   async #reclaimed(threshold: Threshold, cause: number, signal: AbortSignal): Promise<boolean> {
-    const { clock, reclaim, reclaimDeadlineMs: ms = DEFAULT_RECLAIM_DEADLINE_MS } = this.#options;
+    const { clock, reclaim, reclaimDeadlineMs = DEFAULT_RECLAIM_DEADLINE_MS } = this.#options;
     if (reclaim === undefined) return false;
-    const steps = nodeReclaimSteps(threshold.signal, this.#layout ?? NO_LAYOUT);
-    for (const step of steps) {
-      try {
-        await bounded({ clock, ms, what: `removing unused ${step}`, signal }, (link) =>
-          step === "containers"
-            ? reclaim.deleteUnusedContainers([cause], link)
-            : reclaim.deleteUnusedImages([cause], link),
-        );
-      } catch (error) {
-        signal.throwIfAborted();
-        this.#logger.warn("reclaiming failed", { step, err: errorText(error) });
-      }
-    }
-    if (steps.length === 0) return false;
-    const { observations } = makeSignalObservations(await this.#sample(signal));
-    const met = thresholdsMet(this.#thresholds, observations, { enforceMinReclaim: true });
-    return met.length === 0 && observations.has(threshold.signal);
+    const isEnough = async (): Promise<boolean> => {
+      const { observations } = makeSignalObservations(await this.#sample(signal));
+      const met = thresholdsMet(this.#thresholds, observations, { enforceMinReclaim: true });
+      return met.length === 0 && observations.has(threshold.signal);
+    };
+    return await reclaimNode(nodeReclaimSteps(threshold.signal, this.#layout ?? NO_LAYOUT), {
+      clock,
+      reclaim,
+      deadlineMs: reclaimDeadlineMs,
+      logger: this.#logger,
+      cause,
+      signal,
+      isEnough,
+    });
   }
 
   async #evictFirst(

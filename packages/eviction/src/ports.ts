@@ -124,8 +124,8 @@ export interface PodKiller {
 
 /** What the node can give up before a pod has to go. Each call has an end of its own. */
 export interface NodeReclaim {
-  /** kubelet: DeleteAllUnusedContainers. Those of pods that have ended too. */
-  deleteUnusedContainers(causes: readonly number[], signal: AbortSignal): Promise<void>;
-  /** kubelet: DeleteUnusedImages. */
+  /** How many went: containerd frees their room a moment after its answer, which is then waited for. Those of pods that have ended too. kubelet: DeleteAllUnusedContainers. */
+  deleteUnusedContainers(causes: readonly number[], signal: AbortSignal): Promise<number>;
+  /** Their room is free when it resolves. kubelet: DeleteUnusedImages. */
   deleteUnusedImages(causes: readonly number[], signal: AbortSignal): Promise<void>;
 }

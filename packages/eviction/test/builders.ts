@@ -121,6 +121,8 @@ export class Rig {
   problems: { part: string; message: string }[] = [];
   /** What a step of reclaim does. */
   onReclaim: (step: string) => void = () => {};
+  /** How many containers a reclaim removes. */
+  removes = 0;
   onKill: (pod: Pod) => Promise<void> = async () => {};
   onNode: () => Promise<void> = async () => {};
   cleanedUp = true;
@@ -164,6 +166,7 @@ export class Rig {
         deleteUnusedContainers: async () => {
           this.reclaimed.push("containers");
           this.onReclaim("containers");
+          return this.removes;
         },
         deleteUnusedImages: async () => {
           this.reclaimed.push("images");

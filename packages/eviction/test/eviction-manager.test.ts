@@ -258,6 +258,27 @@ describe("disk", () => {
     );
   });
 
+  it("room that the runtime frees a moment after its answer is waited for; who is beyond it still goes", async () => {
+    const rig = new Rig(HARD_DISK);
+    rig.add("one", {}, { rootfs: "800Mi" });
+    rig.add("two", {}, { rootfs: "700Mi" });
+    rig.removes = 1;
+    rig.fs("fs", disk("500Mi", "10Gi"));
+    await rig.clock.advance(1);
+    const round = rig.manager.synchronize();
+    await rig.clock.advance(300);
+    rig.fs("fs", disk("5Gi", "10Gi"));
+    await rig.clock.advance(400);
+    expect(await round).toEqual([]);
+    rig.fs("fs", disk("500Mi", "10Gi"));
+    const next = rig.manager.synchronize();
+    await rig.clock.advance(6299);
+    expect(rig.killed).toEqual([]);
+    await rig.clock.advance(1);
+    expect((await next).map(({ metadata }) => metadata.name)).toEqual(["one"]);
+    expect(rig.clock.waiting).toBe(0);
+  });
+
   // kubelet: ImageGCNoEviction
   it("a reclaim that fails or hangs keeps nothing up", async () => {
     const rig = new Rig(HARD_DISK, {

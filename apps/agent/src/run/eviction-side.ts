@@ -173,7 +173,10 @@ function reclaimOf({ gc }: EvictionSideOptions): NodeReclaim {
   return {
     deleteUnusedContainers: async (causes, signal) => {
       const result = await gc()?.containerGc.collect({ evictTerminated: true, causes, signal });
-      if (result?.error !== undefined) throw result.error;
+      const count = (result?.containers.length ?? 0) + (result?.sandboxes.length ?? 0);
+      // A failure would tell nothing of what went before it.
+      if (result?.error !== undefined && count === 0) throw result.error;
+      return count;
     },
     deleteUnusedImages: async (causes, signal) => {
       const result = await gc()?.imageGc?.deleteUnusedImages({ causes, signal });

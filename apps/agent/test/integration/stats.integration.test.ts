@@ -6,11 +6,13 @@ import type { Summary } from "@holdfast/stats";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { StatsAnswer } from "../../src/api/stats-routes.ts";
-import { repo } from "./harness/agent-process.ts";
+import { repo, writeConfig } from "./harness/agent-process.ts";
+import { ImageRegistry, randomLayer } from "./harness/image-registry.ts";
 import { container, pod, script } from "./harness/manifests.ts";
 import { PrivateInstance } from "./harness/private-instance.ts";
 import { SmallDisk } from "./harness/small-disk.ts";
 import { startNode } from "./harness/test-node.ts";
+import type { TestNode } from "./harness/test-node.ts";
 
 const MIB = 2 ** 20;
 
@@ -78,9 +80,10 @@ test("top tells what a pod's containers really use", async () => {
 const DISK_INSTANCE = "statsdisk";
 const DISK_BYTES = 192 * MIB;
 
-test("a file system of the images' own: its figures, who holds it, and who is told of when image GC cannot help", async () => {
+test("a file system of the images' own: its figures, who holds it, who is told of when image GC cannot help, and who has to go when it is full", async () => {
   // See scripts/lib/paths.mjs.
   using disk = new SmallDisk(join(repo, ".holdfast/containerd", DISK_INSTANCE, "root"), DISK_BYTES);
+  await using registry = await ImageRegistry.start();
   await using instance = new PrivateInstance(DISK_INSTANCE);
   instance.up();
   const fat = container("main", {
@@ -120,6 +123,43 @@ test("a file system of the images' own: its figures, who holds it, and who is to
   const gc = await node.cli("gc", "images", "--target-percent", "1");
   expect(gc.code).toBe(1);
   expect(gc.stderr).toMatch(/held by: .*; on the disk: writable layers \d+\.\d MiB \(default\/fat-/);
-  node.remove("fat");
+  await evictsByLayers(node, registry, disk);
+  for (const one of ["fat", "wide"]) node.remove(one);
   await node.assertNothingLeft();
 });
+
+/** Images' disk is short: what is unused goes from it, and then who fills it, not who takes more of the node's own disk. */
+async function evictsByLayers(node: TestNode, registry: ImageRegistry, disk: SmallDisk): Promise<void> {
+  const reference = registry.add("unused", [randomLayer(10 * MIB)]);
+  const { imageRef: unused } = await node.client.pullImage({ image: { image: reference } });
+  const wide = container("main", {
+    command: script("dd if=/dev/zero of=/data/wide bs=1M count=120; echo full; sleep 9999"),
+    volumeMounts: [{ name: "data", mountPath: "/data" }],
+  });
+  node.write(pod("wide", { containers: [wide], volumes: [{ name: "data", emptyDir: {} }] }));
+  await node.runningContainer("wide");
+  const logs = ["logs", `wide-${node.name}`];
+  await node.until(async () => (await node.cli(...logs)).stdout.includes("full"), "the volume is full");
+  await node.stop();
+  writeConfig(node.places, node.runtime.endpoint, {
+    kubelet: {
+      evictionHard: { "imagefs.available": "70%" },
+      imageMinimumGCAge: "1s",
+    },
+    agent: { imageGCScope: "all", evictStaticPods: true },
+  });
+  await node.start();
+  await node.until(
+    async () => (await node.pod("fat"))?.status.reason === "Evicted",
+    "who fills the images' disk is evicted",
+    60_000,
+  );
+  expect((await node.pod("fat"))?.status.message).toMatch(
+    /^The node was low on resource: ephemeral-storage\. Threshold quantity: \d+, available: \d+Ki\. Container main was using \d+Ki, request is 0, has larger consumption of ephemeral-storage\. $/,
+  );
+  // Its layer goes with its dead container, in the next round, before anybody else has to.
+  await node.until(() => disk.usagePercent() <= 30, "there is room again", 60_000);
+  expect((await node.client.listImages({})).images.map(({ id }) => id)).not.toContain(unused);
+  expect((await node.pod("wide"))?.status.containerStatuses?.[0]?.restartCount).toBe(0);
+  expect(await node.running("wide")).toHaveLength(1);
+}
