@@ -256,6 +256,11 @@ export class GenericPLEG implements Component {
     this.#reconciler.noteMade(made);
   }
 
+  /** Tells of something that is about to be removed for the caller: once a list lacks it, it is gone, and nobody asks for it. */
+  noteLeaving(podUid: string, id: string): void {
+    this.#reconciler.noteLeaving(podUid, id);
+  }
+
   /** What it is doing and what it is waiting for. */
   snapshot(): PlegSnapshot {
     const { clock, stuckAfterMs } = this.#options;

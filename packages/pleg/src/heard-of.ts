@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * What is known to be up although no list has shown it yet: made by us a moment ago, or up when an earlier run ended. A list that lacks it may be stale
- * or cut, and is not believed until the runtime, asked by id, has it no more: what is created beside it would be a double.
+ * What is known to be there although no list has shown it yet: made by us a moment ago, or there when an earlier run ended, as up or as the last of its
+ * name. A list that lacks it may be stale or cut, and is not believed until the runtime, asked by id, has it no more: what is created beside it would be a
+ * double, and what has ended for good would run again.
  *
- * Owns: these items, and the checkpoint of what is up. Invariants: what a list has shown is not heard of but known; only a list that began after an item was
+ * Owns: these items, and the checkpoint. Invariants: what a list has shown is not heard of but known; only a list that began after an item was
  * heard of can lack it. Bounded: the oldest goes first. Lost on a crash: what was made and not heard of yet; that has a name that is still reserved.
  */
 import type { PlegCheckpoint } from "./ports.ts";
-import type { ListedItem } from "./pod-records.ts";
+import { isLastOfName } from "./pod-records.ts";
+import type { ListedItem, PlegState } from "./pod-records.ts";
 
 /** Something that the runtime has made for us. */
 export interface MadeItem {
@@ -51,20 +53,33 @@ export class HeardOf {
     return this.#byPod.keys();
   }
 
+  /** Pods of which something was up when it was heard of. */
+  *uidsUp(): Generator<string> {
+    for (const [uid, heard] of this.#byPod)
+      if (heard.values().some(({ item }) => item.state !== "exited")) yield uid;
+  }
+
   /** Takes up what an earlier run left. */
   load(): void {
     for (const [uid, text] of this.#checkpoint?.entries("") ?? []) {
       this.#saved.set(uid, text);
       const items = readSaved(text, this.#owner);
       if (items === undefined) this.forget(uid);
-      else for (const [kind, id, name] of items) this.#add({ kind, id, podUid: uid, name }, 0);
+      else
+        for (const [kind, id, name, ended] of items)
+          this.#add({ kind, id, podUid: uid, name }, 0, ended === undefined ? "running" : "exited");
     }
   }
 
   /** It was made just now; `order` is the newest list that had begun. */
   note(made: MadeItem, order: number, known: Iterable<ListedItem>): void {
-    this.#add(made, order);
-    this.#save(made.podUid, known);
+    this.#add(made, order, "running");
+    this.#save(made.podUid, [...known]);
+  }
+
+  /** We take it away: no list that lacks it is wrong. */
+  leaving(uid: string, id: string): void {
+    if (this.#byPod.get(uid)?.get(id)?.item.state === "exited") this.#remove(uid, id);
   }
 
   /** What a list with that order should have shown of the pod and did not. */
@@ -94,7 +109,7 @@ export class HeardOf {
     if (this.#saved.delete(uid)) this.#checkpoint?.delete(uid);
   }
 
-  #add({ kind, id, podUid, name }: MadeItem, order: number): void {
+  #add({ kind, id, podUid, name }: MadeItem, order: number, state: PlegState): void {
     if (this.#size >= MAX_HEARD) this.#dropOldest();
     const item = {
       kind,
@@ -102,7 +117,7 @@ export class HeardOf {
       podUid,
       name,
       sandboxId: kind === "sandbox" ? id : "",
-      state: "running" as const,
+      state,
       attempt: 0,
       createdAt: 0,
     };
@@ -129,26 +144,29 @@ export class HeardOf {
   }
 
   /** Written when it has changed: at a start and at an end. */
-  #save(uid: string, known: Iterable<ListedItem>): void {
+  #save(uid: string, known: readonly ListedItem[]): void {
     if (this.#checkpoint === undefined) return;
-    const up = new Map<string, readonly string[]>();
-    for (const item of known) if (item.state !== "exited") up.set(item.id, toSaved(item));
-    for (const { item } of this.#byPod.get(uid)?.values() ?? []) up.set(item.id, toSaved(item));
-    if (up.size === 0) {
+    const kept = new Map<string, Saved>();
+    for (const item of known)
+      if (item.state !== "exited" || isLastOfName(item, known)) kept.set(item.id, toSaved(item));
+    for (const { item } of this.#byPod.get(uid)?.values() ?? []) kept.set(item.id, toSaved(item));
+    if (kept.size === 0) {
       if (this.#saved.delete(uid)) this.#checkpoint.delete(uid);
       return;
     }
-    const text = JSON.stringify({ owner: this.#owner, up: [...up.values()] });
+    const text = JSON.stringify({ owner: this.#owner, up: [...kept.values()] });
     if (this.#saved.get(uid) === text) return;
     this.#saved.set(uid, text);
     this.#checkpoint.set(uid, text);
   }
 }
 
-type Saved = readonly [kind: "container" | "sandbox", id: string, name: string];
+type Saved = readonly [kind: "container" | "sandbox", id: string, name: string, ended?: string];
 
-function toSaved({ kind, id, name }: ListedItem): Saved {
-  return [kind, id, name];
+const ENDED = "ended";
+
+function toSaved({ kind, id, name, state }: ListedItem): Saved {
+  return state === "exited" ? [kind, id, name, ENDED] : [kind, id, name];
 }
 
 /** Undefined for what is not ours any more, or damaged: then lists are believed, as without a checkpoint. */
@@ -165,7 +183,7 @@ function readSaved(text: string, owner: string): readonly Saved[] | undefined {
 function isSaved(value: unknown): value is Saved {
   return (
     Array.isArray(value) &&
-    value.length === 3 &&
+    (value.length === 3 || (value.length === 4 && value[3] === ENDED)) &&
     value.every((part) => typeof part === "string") &&
     (value[0] === "container" || value[0] === "sandbox")
   );

@@ -151,6 +151,18 @@ export function inOrder(items: readonly ListedItem[], kind: ListedItem["kind"]):
     );
 }
 
+/** Whether nothing of its kind and name is newer among `items`, in the order of {@link inOrder}. Of a pod's sandboxes one is the last. */
+export function isLastOfName(item: ListedItem, items: Iterable<ListedItem>): boolean {
+  for (const other of items)
+    if (other.kind === item.kind && other.name === item.name && other.id !== item.id && isNewer(other, item))
+      return false;
+  return true;
+}
+
+function isNewer(a: ListedItem, b: ListedItem): boolean {
+  return a.attempt === b.attempt ? a.createdAt > b.createdAt : a.attempt > b.attempt;
+}
+
 /** All records, and whose an id is. */
 export class PodRecords {
   readonly #pods = new Map<string, PodRecord>();

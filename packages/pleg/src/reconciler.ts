@@ -21,7 +21,7 @@ import type { PlegMetrics } from "./pleg-metrics.ts";
 import type { ResolvedPlegOptions } from "./options.ts";
 import type { PodCache } from "./pod-cache.ts";
 import { inspectPod } from "./pod-inspector.ts";
-import { PodRecords } from "./pod-records.ts";
+import { isLastOfName, PodRecords } from "./pod-records.ts";
 import type { ListedItem, ListedPod, PodRecord } from "./pod-records.ts";
 import { Quarantine } from "./quarantine.ts";
 import type { Listing, RuntimeCalls } from "./runtime-calls.ts";
@@ -53,6 +53,7 @@ const NOTHING: ReadonlyMap<string, ListedItem> = new Map();
 /** A pod of which nothing was listed, only heard. */
 const UNLISTED: Omit<ListedPod, "uid"> = { name: "", namespace: "", items: [], labelled: true };
 const MAX_MARKS = 4096;
+const MAX_LEAVING = 1024;
 const EXIT_UNLISTED_MS = 60_000;
 
 /** See the top of the file. */
@@ -64,6 +65,8 @@ export class Reconciler {
   readonly #deps: ReconcilerOptions;
   readonly #marks = new Set<string>();
   readonly #wanted = new WantedLooks();
+  /** Ids of what is being taken away for us. */
+  readonly #leaving = new Set<string>();
   /** Of the inspections under way. Not linked to the one long-lived signal: adding the n-th listener to a signal walks over all others. */
   readonly #inspections = new Set<LinkedSignal>();
   /** Pods that are being inspected, with the newest word that came meanwhile. */
@@ -86,8 +89,16 @@ export class Reconciler {
     if (!old.has(made.id)) this.heardOf.note(made, this.#deps.calls.newestListing, old.values());
   }
 
+  /** It is being taken away for us: a list that lacks it is right. */
+  noteLeaving(podUid: string, id: string): void {
+    this.heardOf.leaving(podUid, id);
+    this.#leaving.add(id);
+    const oldest = this.#leaving.keys().next().value;
+    if (this.#leaving.size > MAX_LEAVING && oldest !== undefined) this.#leaving.delete(oldest);
+  }
+
   podsUp(): Set<string> {
-    const up = new Set(this.heardOf.uids());
+    const up = new Set(this.heardOf.uidsUp());
     for (const uid of this.records.uids())
       for (const { state } of this.records.get(uid)?.old.values() ?? []) if (state !== "exited") up.add(uid);
     return up;
@@ -146,7 +157,7 @@ export class Reconciler {
     const old = record?.old ?? NOTHING;
     const events = computeEvents(old, this.exits.overlayItems(pod?.items ?? []));
     const unseen = this.heardOf.missing(uid, pod?.items ?? [], listing.order);
-    const missing = [...missingWhileUp(events), ...unseen];
+    const missing = [...this.#missing(old, events, pod), ...unseen];
     if (pod === undefined && missing.length === 0)
       return { news: this.#gone(word, record, events), inspection: undefined };
     const failing = this.quarantine.has(uid);
@@ -246,7 +257,29 @@ export class Reconciler {
   }
 
   /**
-   * What was up and is in no list is asked for once more: nothing vanishes without having ended first, unless by a stranger's hand. Throws when the
+   * What must be asked for before its absence is believed: what was not seen to end, and the last of a name, by which it is told whether that must run
+   * again; but not what is being taken away for us.
+   */
+  #missing(
+    old: ReadonlyMap<string, ListedItem>,
+    events: readonly LifecycleEvent[],
+    pod: ListedPod | undefined,
+  ): readonly ListedItem[] {
+    const gone = events.filter(({ type }) => type === "ContainerRemoved");
+    if (gone.length === 0) return [];
+    return gone
+      .map(({ item }) => item)
+      .filter(
+        (item) =>
+          item.state !== "exited" ||
+          (!this.#leaving.delete(item.id) &&
+            isLastOfName(item, old.values()) &&
+            isLastOfName(item, pod?.items ?? [])),
+      );
+  }
+
+  /**
+   * What is asked for before its absence is believed: nothing that is up vanishes without having ended first, unless by a stranger's hand. Throws when the
    * runtime still has it, so that a list that was stale or cut starts nothing beside what runs. No answer is no objection.
    */
   async #mustBeGone(missing: readonly ListedItem[], signal: AbortSignal): Promise<void> {
@@ -404,14 +437,6 @@ export class Reconciler {
 
 function subjectOf({ uid, name, namespace }: PodRecord): { readonly podUid: string; readonly pod?: string } {
   return name === "" ? { podUid: uid } : { podUid: uid, pod: `${namespace}/${name}` };
-}
-
-/** What was not seen to end before it left the lists. */
-function missingWhileUp(events: readonly LifecycleEvent[]): readonly ListedItem[] {
-  if (events.length === 0) return [];
-  return events
-    .filter(({ type, item }) => type === "ContainerRemoved" && item.state !== "exited")
-    .map(({ item }) => item);
 }
 
 /** Starts and deaths: what a working event stream would have told of. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// What is up and no list of this run has shown yet: just made, or up when an earlier run ended. A list that lacks it is not believed before the runtime
+// What is there and no list of this run has shown yet: just made, or there when an earlier run ended. A list that lacks it is not believed before the runtime
 // was asked for it by id.
 import { expect, test } from "vitest";
 import type { PlegCheckpoint } from "@holdfast/pleg";
@@ -103,6 +103,48 @@ test("after a restart the first list is not believed either; without a checkpoin
   }
 });
 
+test("a list that lacks the last of a name, which has ended, is not believed either, also after a restart", async () => {
+  const checkpoint = new MemoryCheckpoint();
+  await using env = new Environment({ checkpoint });
+  pod(env.runtime);
+  env.runtime.container("p1", "job-1", "exited");
+  await env.relist();
+  env.runtime.hidden.add("job-1");
+  await env.relist();
+  expect(env.pleg.get("p1").error?.message).toBe(lacks('container "job" (job-1)'));
+  await env.pleg.stop();
+
+  await using second = new Environment({ checkpoint });
+  pod(second.runtime);
+  second.runtime.container("p1", "job-1", "exited");
+  second.runtime.hidden.add("job-1");
+  await second.pleg.start();
+  await second.clock.advance(500);
+  expect(second.pleg.get("p1").error?.message).toBe(lacks('container "job" (job-1)'));
+  expect([...second.pleg.podsUp()]).toEqual(["p1"]);
+});
+
+test("what has ended and is taken away for us, or has a successor, is gone without a question", async () => {
+  await using env = new Environment();
+  pod(env.runtime);
+  env.runtime.container("p1", "app-1", "exited");
+  await env.relist();
+  const removed = async (id: string): Promise<number> => {
+    env.runtime.containers.delete(id);
+    env.runtime.forgetCalls();
+    await env.relist();
+    return env.runtime.calls.filter((call) => call.id === id).length;
+  };
+  env.runtime.container("p1", "app-2", "exited");
+  expect(await removed("app-1")).toBe(0);
+  env.pleg.noteLeaving("p1", "app-2");
+  expect(await removed("app-2")).toBe(0);
+  env.runtime.container("p1", "app-3", "exited");
+  await env.relist();
+  expect(await removed("app-3")).toBe(1);
+  expect(env.pleg.get("p1").error).toBeUndefined();
+});
+
 test("what went while nobody looked is forgotten, with its place in the checkpoint; so is what is another's or damaged", async () => {
   const checkpoint = new MemoryCheckpoint();
   const own = JSON.stringify({ owner: "{}", up: [["container", "app-1", "app"]] });
@@ -128,7 +170,12 @@ test("the checkpoint is written when what is up changes, and not else", async ()
   expect(checkpoint.writes).toBe(1);
   env.runtime.container("p1", "app-1", "exited");
   await env.relist();
-  expect([checkpoint.writes, checkpoint.values.get("p1")?.includes("app-1")]).toEqual([2, false]);
+  const kept = JSON.parse(checkpoint.values.get("p1") ?? "") as { readonly up: unknown };
+  expect(kept.up).toEqual([
+    ["container", "app-1", "app", "ended"],
+    ["sandbox", "p1-sb", ""],
+  ]);
+  expect(checkpoint.writes).toBe(2);
   env.runtime.containers.clear();
   env.runtime.sandboxes.clear();
   await env.relist();

@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * Tells the PLEG what the pods' workers have had made, before any list shows it: a list that lacks it is then not believed.
+ * Tells the PLEG what the pods' workers have had made, before any list shows it, and what they take away, before lists lack it: of a list that lacks
+ * anything else the PLEG then knows that it may be wrong.
  *
- * Owns nothing. A gap costs only that: what was made is known by the next list that shows it.
+ * Owns nothing. A gap costs only that: what was made is known by the next list that shows it, and what is gone is asked for once.
  */
 import type { EnvelopeOf, Subscriber, Subscription } from "@holdfast/bus";
 import type { Component, Health } from "@holdfast/core/lifecycle";
 import type { GenericPLEG } from "@holdfast/pleg";
-import { ContainerCreated, SandboxCreated } from "@holdfast/pod";
+import { ContainerCreated, ContainerRemoving, SandboxCreated, SandboxRemoving } from "@holdfast/pod";
 
-type Made = Subscription<EnvelopeOf<typeof ContainerCreated | typeof SandboxCreated>>;
+const TYPES = [ContainerCreated, SandboxCreated, ContainerRemoving, SandboxRemoving] as const;
+
+type Made = Subscription<EnvelopeOf<(typeof TYPES)[number]>>;
 
 /** How a {@link MadeRelay} is made. */
 export interface MadeRelayOptions {
   readonly bus: Subscriber;
-  readonly pleg: Pick<GenericPLEG, "noteMade">;
+  readonly pleg: Pick<GenericPLEG, "noteLeaving" | "noteMade">;
 }
 
 const CAPACITY = 1024;
@@ -32,7 +35,7 @@ export class MadeRelay implements Component {
   }
 
   async start(): Promise<void> {
-    this.#subscription = this.#options.bus.subscribe([ContainerCreated, SandboxCreated], {
+    this.#subscription = this.#options.bus.subscribe(TYPES, {
       name: this.name,
       capacity: CAPACITY,
       overflow: "drop-oldest",
@@ -64,6 +67,12 @@ export class MadeRelay implements Component {
           break;
         case "pod/SandboxCreated":
           this.#options.pleg.noteMade({ kind: "sandbox", id: event.data.sandboxId, podUid, name: "" });
+          break;
+        case "pod/ContainerRemoving":
+          this.#options.pleg.noteLeaving(podUid, event.data.containerId);
+          break;
+        case "pod/SandboxRemoving":
+          this.#options.pleg.noteLeaving(podUid, event.data.sandboxId);
           break;
         default:
           event satisfies never;

@@ -16,6 +16,8 @@ export interface PodKind {
   /** Names of containers that run for ever in a pod that runs. */
   readonly running: readonly string[];
   readonly spec: Fields;
+  /** Name of a container that ends by itself, and is not run again then. */
+  readonly onceOnly?: string;
 }
 
 /** What the registry has. */
@@ -78,6 +80,15 @@ export const KINDS: Readonly<Record<string, PodKind>> = {
     ending: "ends",
     running: [],
     spec: { restartPolicy: "Never", containers: [container("main", { exitAfterMs: 2500, exitCode: 3 })] },
+  },
+  mixed: {
+    ending: "runs",
+    running: ["main"],
+    spec: {
+      restartPolicy: "OnFailure",
+      containers: [container("main"), container("done", { exitAfterMs: 1500 })],
+    },
+    onceOnly: "done",
   },
   crash: {
     ending: "crashes",

@@ -31,6 +31,8 @@ export class Invariants {
   readonly #unwantedSince = new Map<string, number>();
   /** Since when an agent sees both the folder and the runtime. */
   #seesSince = Number.POSITIVE_INFINITY;
+  /** UIDs of pods whose one-time container has done its work. */
+  readonly #done = new Set<string>();
   readonly #restarts = new Map<string, number>();
   readonly #phases = new Map<string, string>();
   #violations = 0;
@@ -65,10 +67,26 @@ export class Invariants {
     const running = this.#node.running();
     for (const [name, containers] of Map.groupBy(running, ({ podName }) => podName))
       if (new Set(containers.map(({ podUid }) => podUid)).size > 1) this.#wrong(`two pods named ${name} run`);
+    this.#checkDone();
     await this.#noteGone();
     for (const { podUid, name } of running)
       if (this.#gone.has(podUid))
         this.#wrong(`${this.#called(podUid)}/${name} runs although its pod was gone for good`);
+  }
+
+  /** What has ended well and is not to be repeated is not run again, whatever lists say. */
+  #checkDone(): void {
+    const wanted = this.#folder.uids();
+    // Whose pod was given up in between begins anew.
+    for (const uid of this.#done) if (!wanted.has(uid)) this.#done.delete(uid);
+    for (const { podUid, name, phase } of this.#node.runtime.containers()) {
+      if (this.#folder.known.get(podUid)?.kind.onceOnly !== name || !wanted.has(podUid)) continue;
+      if (phase === "running" && this.#done.has(podUid))
+        this.#wrong(`${this.#called(podUid)}/${name} runs although it had ended well`);
+    }
+    for (const { podUid, name, phase, exitCode } of this.#node.runtime.containers())
+      if (phase === "exited" && exitCode === 0 && wanted.has(podUid))
+        if (this.#folder.known.get(podUid)?.kind.onceOnly === name) this.#done.add(podUid);
   }
 
   /** Once an agent that reads the folder and the runtime has had time to see that nobody wants a pod, and nothing of it is left, it stays so. */

@@ -51,7 +51,15 @@ const EVENT_EFFECTS: readonly FaultEffects[] = [
   { delayMs: 400 },
   { duplicate: true, delayMs: 3000 },
 ];
-const LIST_EFFECTS: readonly FaultEffects[] = [{ stale: true }, { truncateTo: 1 }, { truncateTo: 0 }];
+const LIST_EFFECTS: readonly FaultEffects[] = [
+  { stale: true },
+  { truncateTo: 1 },
+  { truncateTo: 2 },
+  { truncateTo: 0 },
+  // Running, or ready's opposite: what is up looks down and what is down looks up.
+  { wrongState: 1 },
+  { wrongState: 2 },
+];
 
 const SLICE_MS = 250;
 const PEACE_MS = 1_500_000;
@@ -179,9 +187,11 @@ export class Walk {
   #killContainer(): void {
     const running = this.node.running();
     if (running.length === 0) return;
-    const { id, podName, name } = this.#pick(running);
+    const { id, podName, podUid, name } = this.#pick(running);
     this.#invariants.excuse(id);
-    const exitCode = this.#pick([137, 0, 1]);
+    // A pod that ends with success would have ended.
+    const mustFail = this.#folder.known.get(podUid)?.kind.onceOnly !== undefined;
+    const exitCode = this.#pick(mustFail ? [137, 1] : [137, 0, 1]);
     this.#tell(`kill ${podName}/${name} ${id.slice(0, 8)} ${exitCode}`, () =>
       this.node.runtime.kill(id, { exitCode }),
     );
