@@ -25,7 +25,7 @@ import { Floor, inFlight } from "./floor.ts";
 import type { FloorPod } from "./floor.ts";
 import { KillWatch } from "./kill-watch.ts";
 import type { RestartSample } from "./kill-watch.ts";
-import { idleCost } from "./process-cost.ts";
+import { cpuOf, idleCost } from "./process-cost.ts";
 import type { IdleCost } from "./process-cost.ts";
 import { atMost, formatTable, quantile, timesFloor } from "./table.ts";
 import type { Row } from "./table.ts";
@@ -86,14 +86,14 @@ async function measureFloor(floor: Floor): Promise<FloorTimes[]> {
   for (const width of WIDTHS) {
     const names = Array.from({ length: podCount }, (_, index) => `f${width}-${index}-${run}`);
     const startedAt = performance.now();
-    const made = await inFlight(width, names, (name) => floor.up(name));
+    const [made, cpu] = await cpuOf(0, () => inFlight(width, names, (name) => floor.up(name)));
     const upMs = performance.now() - startedAt;
     await pause(1000);
     const stoppingAt = performance.now();
     await inFlight(width, made, (each) => floor.down(each));
     const downMs = performance.now() - stoppingAt;
     say(
-      `floor, ${width} in flight: ${podCount} pods up in ${(upMs / 1000).toFixed(2)} s, down in ${(downMs / 1000).toFixed(2)} s`,
+      `floor, ${width} in flight: ${podCount} pods up in ${(upMs / 1000).toFixed(2)} s (${cpu.machine.toFixed(1)} s of CPU), down in ${(downMs / 1000).toFixed(2)} s`,
     );
     times.push({ width, upMs, downMs });
   }
@@ -171,8 +171,10 @@ async function measureAll(client: CriClient): Promise<Results> {
     const few = await measureFew(client);
     await node.start();
     const pods = manifests("p", podCount);
-    const upMs = await node.drop(pods);
-    say(`agent: ${podCount} pods up in ${(upMs / 1000).toFixed(2)} s`);
+    const [upMs, cpu] = await cpuOf(node.pid, () => node.drop(pods));
+    say(
+      `agent: ${podCount} pods up in ${(upMs / 1000).toFixed(2)} s (${cpu.machine.toFixed(1)} s of CPU, ${cpu.agent.toFixed(1)} of it the agent's)`,
+    );
     const idle = await measureIdle(node, podCount);
     const restarts = await measureRestarts(client, node, values["no-floor"] ? undefined : floor);
     say(`agent's restarts: ${split(restarts.agent)}`);

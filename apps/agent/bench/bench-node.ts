@@ -15,19 +15,26 @@ import { removeCgroups } from "../test/integration/harness/cgroups.ts";
 import type { Manifest } from "../test/integration/harness/manifests.ts";
 import { getJson, getOverSocket } from "../test/integration/harness/unix-http.ts";
 import { until } from "../test/integration/harness/until.ts";
+import { TaskCount } from "./task-count.ts";
 
 /** Between two looks at the runtime's lists while many pods come or go. */
 const LOOK_MS = 20;
+/** A pod's tasks: its sandbox and its one container. */
+const TASKS_PER_POD = 2;
+/** How long events alone are waited for. */
+const EVENTS_MS = 60_000;
 const GIVE_UP_MS = 120_000;
 
 export class BenchNode implements AsyncDisposable {
   readonly places: AgentPlaces;
   readonly #client: CriClient;
   readonly #base: string;
+  readonly #tasks: TaskCount;
   #agent: AgentProcess | undefined;
 
   constructor(client: CriClient, id: string) {
     this.#client = client;
+    this.#tasks = new TaskCount(client);
     this.#base = mkdtempSync(join(tmpdir(), "holdfast-bench-"));
     this.places = {
       nodeName: `bench-${id}`,
@@ -64,7 +71,9 @@ export class BenchNode implements AsyncDisposable {
     for (const [index, pod] of pods.entries())
       writeFileSync(join(this.#base, "next", names[index] ?? ""), JSON.stringify(pod));
     const startedAt = performance.now();
+    const started = this.#tasks.reached("/tasks/start", TASKS_PER_POD * pods.length, EVENTS_MS);
     for (const name of names) renameSync(join(this.#base, "next", name), join(this.places.manifests, name));
+    await started;
     await this.#look(async () => (await this.running()).length >= pods.length, `${pods.length} pods run`);
     return performance.now() - startedAt;
   }
@@ -72,8 +81,10 @@ export class BenchNode implements AsyncDisposable {
   /** All manifests out of the folder; milliseconds until neither a sandbox nor a container of ours is left. */
   async remove(pods: readonly Manifest[]): Promise<number> {
     const startedAt = performance.now();
+    const ended = this.#tasks.reached("/tasks/delete", TASKS_PER_POD * pods.length, EVENTS_MS);
     for (const pod of pods)
       rmSync(join(this.places.manifests, `${(pod["metadata"] as { name: string }).name}.yaml`));
+    await ended;
     await this.#look(async () => (await this.#left()) === 0, "all pods are gone");
     return performance.now() - startedAt;
   }
@@ -121,6 +132,7 @@ export class BenchNode implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#tasks[Symbol.dispose]();
     await this.#agent?.stop().catch(() => this.#agent?.kill9());
     const { items } = await this.#client.listPodSandbox({
       filter: { labelSelector: { [NODE_LABEL]: this.places.nodeName } },

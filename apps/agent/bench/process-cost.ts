@@ -35,6 +35,33 @@ export async function idleCost(pid: number, seconds: number): Promise<IdleCost> 
   };
 }
 
+/** Seconds of CPU that a piece of work took: the agent's own, and the whole machine's (runtime, kernel and this benchmark included). */
+export interface CpuSeconds {
+  readonly agent: number;
+  readonly machine: number;
+}
+
+/** Measures `work`; `pid` is the agent's, 0 for none. */
+export async function cpuOf<T>(pid: number, work: () => Promise<T>): Promise<[T, CpuSeconds]> {
+  const own = (): number => (pid === 0 ? 0 : cpuTicks(pid));
+  const [ownBefore, machineBefore] = [own(), machineTicks()];
+  const result = await work();
+  return [
+    result,
+    {
+      agent: (own() - ownBefore) / TICKS_PER_SECOND,
+      machine: (machineTicks() - machineBefore) / TICKS_PER_SECOND,
+    },
+  ];
+}
+
+/** Everything but idle, waiting for a disk and stolen time: /proc/stat's user, nice, system, irq and softirq. */
+function machineTicks(): number {
+  const [line = ""] = readFileSync("/proc/stat", "utf8").split("\n", 1);
+  const [user, nice, system, , , irq, softirq] = line.split(/\s+/).slice(1).map(Number);
+  return (user ?? 0) + (nice ?? 0) + (system ?? 0) + (irq ?? 0) + (softirq ?? 0);
+}
+
 function cpuTicks(pid: number): number {
   const text = readFileSync(`/proc/${pid}/stat`, "utf8");
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
