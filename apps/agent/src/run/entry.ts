@@ -10,6 +10,8 @@ import { Agent } from "./agent.ts";
 
 /** Longer than every component's own limit together with a margin; then the process ends as it is. Pods are not touched either way. */
 const STOP_LIMIT_MS = 15_000;
+const LAST_FILES_MS = 500;
+const LAST_FILES_STEP_MS = 20;
 /** Exit codes: 1 failed, 2 wrong usage or configuration. */
 const EXIT_USAGE = 2;
 
@@ -54,18 +56,40 @@ function stopAtSignals(agent: Agent): Promise<void> {
     let signals = 0;
     const onSignal = (): void => {
       signals += 1;
-      if (signals > 1) process.exit(1);
-      systemClock.timer(STOP_LIMIT_MS, () => process.exit(1));
+      if (signals > 1) end(1);
+      systemClock.timer(STOP_LIMIT_MS, () => end(1));
       void agent.stop().then(resolve);
     };
     for (const name of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(name, onSignal);
   });
 }
 
+/** Files that are asked for and have not answered. */
+function hasPendingFiles(): boolean {
+  return process.getActiveResourcesInfo().some((name) => name.startsWith("FSReq"));
+}
+
+/** What was begun in the last moment ends in a few milliseconds; what asks a dead mount does not. */
+async function filesAnswered(): Promise<void> {
+  for (let waited = 0; hasPendingFiles() && waited < LAST_FILES_MS; waited += LAST_FILES_STEP_MS)
+    await systemClock.sleep(LAST_FILES_STEP_MS);
+}
+
+/**
+ * Ends the process. `process.exit` waits for Node's threads, and one that asks a dead mount never comes back: then a signal ends the process, and SIGTERM is a
+ * clean end to systemd.
+ */
+function end(code: number): void {
+  if (!hasPendingFiles()) process.exit(code);
+  process.removeAllListeners("SIGTERM");
+  process.kill(process.pid, code === 0 ? "SIGTERM" : "SIGKILL");
+}
+
 async function run(): Promise<void> {
   try {
     const code = await main();
-    process.stdout.write("", () => process.exit(code));
+    await filesAnswered();
+    process.stdout.write("", () => end(code));
   } catch (error) {
     const known = holdfastErrorIn(error);
     process.stderr.write(

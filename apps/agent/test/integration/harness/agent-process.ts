@@ -65,12 +65,17 @@ export class AgentProcess {
   readonly #ended: Promise<number>;
   #exitCode: number | undefined;
 
-  constructor(places: AgentPlaces, args: readonly string[] = []) {
+  /** `wrapper` runs the agent as its last arguments; its third file is `fd`. */
+  constructor(
+    places: AgentPlaces,
+    { wrapper = [], fd }: { readonly wrapper?: readonly string[]; readonly fd?: number } = {},
+  ) {
     const log = openSync(places.log, "a");
-    this.#child = spawn(holdfastBin, ["run", "--config", places.config, ...args], {
+    const [command = holdfastBin, ...args] = [...wrapper, holdfastBin, "run", "--config", places.config];
+    this.#child = spawn(command, args, {
       cwd: "/",
       detached: true,
-      stdio: ["ignore", log, log],
+      stdio: ["ignore", log, log, ...(fd === undefined ? [] : [fd])],
     });
     closeSync(log);
     this.#ended = new Promise((resolve) => {
