@@ -35,9 +35,8 @@ const NODE_OOM_MS = 10_000;
 /** How long after a device was lost its user's failure is put down to that. */
 const DEVICE_MS = 60_000;
 
-/** The verdict on one end. */
-export function computeCause(known: TerminationFacts): Cause {
-  const selected = selectFacts(known);
+/** The verdict on one end. `selected`: what was chosen of its facts. */
+export function computeCause(known: TerminationFacts, selected: SelectedFacts = selectFacts(known)): Cause {
   const exitCode = known.record?.exitCode ?? known.died.exitCode;
   const forced = wasForced(known, selected, exitCode);
   const cause = classOf(known, selected, exitCode, forced);

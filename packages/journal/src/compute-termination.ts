@@ -13,8 +13,8 @@ const MAX_CHAIN = 16;
 /** The row. `log` is what an earlier row of the same end had. */
 export function computeTermination(known: TerminationFacts, log?: Termination["log"]): Termination {
   const { died, record, podUid, pod, container, containerId } = known;
-  const cause = computeCause(known);
   const selected = selectFacts(known);
+  const cause = computeCause(known, selected);
   const exitCode = record?.exitCode ?? died.exitCode;
   const signal = signalOfExitCode(exitCode);
   const restartCount = record?.restartCount ?? selected.restartCount;

@@ -83,6 +83,12 @@ export class JournalReader {
   /** `namespace/name` of pods whose name is `name`, those that were heard of last first. */
   podsNamed(name: string): readonly string[] {
     const ending = name.includes("/") ? ` ${name}` : `/${name}`;
-    return this.#pods.all(ending, ending).map(({ text }) => text.slice("pod ".length));
+    const { events } = this.#parts;
+    return this.#pods
+      .all(ending, ending)
+      .map(({ text }) => text.slice("pod ".length))
+      .map((pod) => ({ pod, last: events.query({ pod, limit: 1 })[0]?.seq ?? 0 }))
+      .toSorted((a, b) => b.last - a.last)
+      .map(({ pod }) => pod);
   }
 }

@@ -35,7 +35,7 @@ export interface WriteResult {
 
 /** Batches between two looks at the bounds. */
 const LOOK_EVERY = 16;
-/** Slices of trimming in one batch at most: it must keep up with what comes in, and stall nobody. */
+/** Segments that are trimmed in one batch at most: it must keep up with what comes in, and stall nobody. */
 const MAX_SLICES = 2;
 
 /** See the top of the file. */
@@ -109,8 +109,9 @@ export class JournalWriter {
 
   /** What is remembered of the file may not be in it. */
   #forget(): void {
-    const { events, ledger } = this.#parts;
+    const { events, ledger, terminations } = this.#parts;
     events.forgetCache();
+    terminations.forgetCache();
     ledger.undo();
   }
 

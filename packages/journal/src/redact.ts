@@ -110,21 +110,65 @@ function redactRecord(
   for (const [key, value] of Object.entries(record)) {
     if (value === undefined || typeof value === "function") continue;
     if (left-- <= 0) break;
-    const name = scrubText(key, MAX_FIRST_LINE);
-    const safe = isDifference && VALUE_KEY.test(key) ? REDACTED : redactField(key, value, settings, depth);
-    if (safe !== undefined) kept[name] = safe;
+    const named = nameOfKey(key);
+    const safe = isDifference && named.isValue ? REDACTED : redactField(named.rule, value, settings, depth);
+    if (safe !== undefined) kept[named.name] = safe;
   }
   return kept;
 }
 
-function redactField(key: string, value: unknown, settings: RedactionSettings, depth: number): unknown {
-  if (SECRET_KEY.test(key)) return typeof value === "boolean" || typeof value === "number" ? value : REDACTED;
-  if (ENV_KEY.test(key)) return namesOf(value);
-  if (FIRST_LINE_KEY.test(key)) return settings.outputFirstLine ? firstLineOf(String(value)) : undefined;
-  if (OUTPUT_KEY.test(key)) return outputFacts(value, settings, depth);
-  if (COMMAND_KEY.test(key)) return firstWord(value);
-  if (DIFF_KEY.test(key)) return diffNames(value);
-  return redactValue(value, settings, depth + 1);
+function redactField(rule: KeyRule, value: unknown, settings: RedactionSettings, depth: number): unknown {
+  switch (rule) {
+    case "secret":
+      return typeof value === "boolean" || typeof value === "number" ? value : REDACTED;
+    case "env":
+      return namesOf(value);
+    case "firstLine":
+      return settings.outputFirstLine ? firstLineOf(String(value)) : undefined;
+    case "output":
+      return outputFacts(value, settings, depth);
+    case "command":
+      return firstWord(value);
+    case "diff":
+      return diffNames(value);
+    case "plain":
+      return redactValue(value, settings, depth + 1);
+    default:
+      return rule satisfies never;
+  }
+}
+
+/** What a field's name says about its value. */
+type KeyRule = "secret" | "env" | "firstLine" | "output" | "command" | "diff" | "plain";
+
+interface NamedKey {
+  /** As it is written down. */
+  readonly name: string;
+  readonly rule: KeyRule;
+  /** In an entry of a difference: one of its two values. */
+  readonly isValue: boolean;
+}
+
+const KEY_RULES: readonly (readonly [RegExp, KeyRule])[] = [
+  [SECRET_KEY, "secret"],
+  [ENV_KEY, "env"],
+  [FIRST_LINE_KEY, "firstLine"],
+  [OUTPUT_KEY, "output"],
+  [COMMAND_KEY, "command"],
+  [DIFF_KEY, "diff"],
+];
+/** Payloads have the same few names again and again, and eight patterns to each would be half of what redaction costs. Names beyond these are judged each time. */
+const MAX_KEYS = 512;
+const MAX_KEY_LENGTH = 64;
+const KEYS = new Map<string, NamedKey>();
+
+function nameOfKey(key: string): NamedKey {
+  const known = KEYS.get(key);
+  if (known !== undefined) return known;
+  const rule = KEY_RULES.find(([pattern]) => pattern.test(key))?.[1] ?? "plain";
+  const named = { name: scrubText(key, MAX_FIRST_LINE), rule, isValue: VALUE_KEY.test(key) };
+  if (KEYS.size < MAX_KEYS && key.length <= MAX_KEY_LENGTH) KEYS.set(key, named);
+  return named;
 }
 
 /** Names of variables, without values. */

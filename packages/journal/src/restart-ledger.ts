@@ -76,17 +76,22 @@ export class RestartLedger {
     this.#begun = [];
     const fresh = new Set<string>();
     const again = new Set<string>();
+    /** UIDs of pods of which the runtime's record may say more. */
+    const looked = new Set<string>();
     for (const event of batch) {
       const fact = readFact(event, this.#parts.readers);
       if (fact !== undefined) this.#facts.add(fact);
       if (fact?.kind === "died" && this.#begin(event, fact)) fresh.add(event.subject.containerId ?? "");
       const isLate = fact !== undefined && LATE_KINDS.has(fact.kind);
-      if (!isLate && !LOOK_AGAIN.has(event.type)) continue;
-      for (const end of this.#open.values())
-        if ((isLate || !end.settled) && bearsOn(event, end)) again.add(end.containerId);
+      if (isLate) {
+        for (const end of this.#open.values()) if (bearsOn(event, end)) again.add(end.containerId);
+      } else if (LOOK_AGAIN.has(event.type)) looked.add(event.subject.podUid ?? "");
     }
+    // Once for the batch: in a storm there are hundreds of both.
+    for (const end of looked.size === 0 ? [] : this.#open.values())
+      if (!end.settled && looked.has(end.podUid)) again.add(end.containerId);
     const rows: Termination[] = [];
-    for (const containerId of [...fresh, ...again]) {
+    for (const containerId of new Set([...fresh, ...again])) {
       const end = this.#open.get(containerId);
       const row = end === undefined ? undefined : this.#write(end, fresh.has(containerId));
       if (row !== undefined && fresh.delete(containerId)) rows.push(row);

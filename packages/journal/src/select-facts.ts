@@ -50,41 +50,36 @@ export function selectFacts(known: TerminationFacts): SelectedFacts {
   );
   const started = starts.findLast(({ seq }) => seq < died.seq);
   const born = started?.seq ?? 0;
-  const inLife = ({ seq }: FactAt): boolean => seq > born && seq < died.seq;
+  // Looked through many times: a life is short, and all that is known is not.
+  const life = facts.filter(({ seq }) => seq > born && seq < died.seq);
   // Of the pod nothing that was before this life; a start that nobody wrote down does not hide anything.
   const last = <Kind extends FactAt["kind"]>(
     kind: Kind,
     belongs: (fact: FactAt) => boolean,
-  ): Of<Kind> | undefined =>
-    facts.findLast((fact): fact is Of<Kind> => fact.kind === kind && inLife(fact) && belongs(fact));
+  ): Of<Kind> | undefined => life.findLast((fact): fact is Of<Kind> => fact.kind === kind && belongs(fact));
   const podEnding = last("podEnding", ofPod);
   const podRemoved = last("podRemoved", ofPod);
   const replacement = last(
     "podAdded",
     ({ subject }) => pod !== "" && subject.pod === pod && subject.podUid !== podUid,
   );
-  const runtime = facts.findLast((fact) => isRuntimeFact(fact) && inLife(fact));
+  const runtime = life.findLast(isRuntimeFact);
+  const ooms = facts.filter((fact): fact is Of<"oom"> => fact.kind === "oom");
   return {
     started,
-    kill: decisiveKill(facts.filter((fact) => inLife(fact) && (isOwn(fact) || ofPod(fact)))),
+    kill: decisiveKill(life.filter((fact) => isOwn(fact) || ofPod(fact))),
     podEnding,
     podRemoved,
     replacedBy: podEnding === undefined && podRemoved === undefined ? undefined : replacement,
     specChanged: last("specChanged", ofPod),
-    ooms: facts.filter(
-      (fact): fact is Of<"oom"> => fact.kind === "oom" && fact.subject.containerId === containerId,
-    ),
-    nodeOoms: facts.filter(
-      (fact): fact is Of<"oom"> =>
-        fact.kind === "oom" && fact.scope === "node" && fact.subject.containerId === undefined,
-    ),
-    probes: own
-      .filter((fact): fact is Of<"probe"> => fact.kind === "probe" && !fact.healthy && inLife(fact))
+    ooms: ooms.filter(({ subject }) => subject.containerId === containerId),
+    nodeOoms: ooms.filter(({ scope, subject }) => scope === "node" && subject.containerId === undefined),
+    probes: life
+      .filter((fact): fact is Of<"probe"> => fact.kind === "probe" && !fact.healthy && isOwn(fact))
       .toReversed(),
     eviction: last("eviction", (fact) => fact.subject.podUid === podUid),
-    devices: facts.filter(
-      (fact): fact is Of<"deviceLost"> =>
-        fact.kind === "deviceLost" && inLife(fact) && (isOwn(fact) || ofPod(fact)),
+    devices: life.filter(
+      (fact): fact is Of<"deviceLost"> => fact.kind === "deviceLost" && (isOwn(fact) || ofPod(fact)),
     ),
     reboot: last("reboot", (fact) => started !== undefined || wasAlive(known, fact)),
     runtimeDown: runtime?.kind === "runtimeDown" ? runtime : undefined,

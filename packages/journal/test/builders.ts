@@ -65,14 +65,19 @@ export class Bench implements AsyncDisposable {
   readonly journal: Journal;
 
   constructor(
-    options: Partial<JournalOptions> & { readonly path?: string; readonly maxFileBytes?: number } = {},
+    options: Partial<JournalOptions> & {
+      readonly path?: string;
+      readonly maxFileBytes?: number;
+      readonly checkBytes?: number;
+    } = {},
   ) {
-    const { path = ":memory:", maxFileBytes, ...rest } = options;
+    const { path = ":memory:", maxFileBytes, checkBytes, ...rest } = options;
     this.store = openStore({
       path,
       durability: "disposable",
       migrations: JOURNAL_MIGRATIONS,
       ...(maxFileBytes === undefined ? {} : { maxBytes: maxFileBytes }),
+      ...(checkBytes === undefined ? {} : { checkBytes }),
     });
     this.bus = new Bus({ clock: this.clock, firstSeq: lastJournalSeq(this.store) + 1 });
     this.journal = new Journal({

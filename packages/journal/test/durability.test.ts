@@ -44,8 +44,11 @@ test("what was written survives kill -9", async () => {
   expect(events[0]?.data).toStrictEqual({ index: 999 });
 });
 
-test("a damaged file is set aside under way, and the journal goes on in a fresh one", async () => {
-  const path = join(folder, "damaged.db");
+test.each([
+  ["at the start", 16 << 20],
+  ["when it is met", 0],
+])("a damaged file is set aside %s, and the journal goes on in a fresh one", async (when, checkBytes) => {
+  const path = join(folder, `damaged ${when}.db`);
   const store = openStore({ path, durability: "disposable", migrations: JOURNAL_MIGRATIONS });
   store.close();
   const bench = new Bench({ path });
@@ -60,7 +63,7 @@ test("a damaged file is set aside under way, and the journal goes on in a fresh 
   const { size } = statSync(path);
   const handle = openSync(path, "r+");
   for (let at = 8192; at < size; at += 4096) writeSync(handle, Buffer.alloc(512, 0x5a), 0, 512, at);
-  await using again = new Bench({ path });
+  await using again = new Bench({ path, checkBytes });
   await again.journal.start();
   again.starts(0);
   again.dies(1);

@@ -25,6 +25,8 @@ export interface ConnectionOptions {
   readonly busyTimeoutMs: number;
   readonly maxBytes: number;
   readonly cacheBytes: number;
+  /** Files up to this size are checked whole. */
+  readonly checkBytes: number;
 }
 
 /** Node-API version that the prebuilt library needs: Node 20 has 9 and dies of SIGSEGV. */
@@ -49,7 +51,7 @@ export function openConnection(options: ConnectionOptions): Connection {
     db.pragma(`max_page_count = ${Math.max(Math.ceil(options.maxBytes / pageSize), 1)}`);
     // The library's own default is 16 MB, which the check below would fill with pages of a large file that nobody asks for again.
     db.pragma(`cache_size = -${Math.max(Math.ceil(options.cacheBytes / 1024), 1)}`);
-    if (!inMemory) check(db);
+    if (!inMemory && statSync(options.path).size <= options.checkBytes) check(db);
     return db;
   } catch (error) {
     db.close();
