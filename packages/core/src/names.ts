@@ -20,6 +20,8 @@ export const DEVICES_ANNOTATION = "holdfast.agent/devices";
 export const MOVE_DEVICES_ANNOTATION = "holdfast.agent/move-off-unhealthy-devices";
 /** Annotation on pods: `true` makes condition Ready False, reason `Terminating`, as soon as the pod is being taken down, as `@holdfast/status` reads it. */
 export const UNREADY_WHEN_TERMINATING_ANNOTATION = "holdfast.agent/unready-when-terminating";
+/** Condition of pods, only while it is True: the pod does not begin, or does not begin again, for the reason that it names: admission, a network, a namesake. */
+export const WAITING_CONDITION = "holdfast.agent/Waiting";
 
 /** The kubelet's own keys. kubelet: pkg/kubelet/types/labels.go, kuberuntime/labels.go. */
 export const POD_NAME_LABEL = "io.kubernetes.pod.name";

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** The API status of a pod from everything that is known of it. Pure: no clock, no memory. kubelet: generateAPIPodStatus (kubelet_pods.go). */
+import { WAITING_CONDITION } from "@holdfast/core/names";
 import { isSidecar, podQosClass } from "@holdfast/core/pod";
 import type { Pod, PodCondition, PodPhase, PodStatus } from "@holdfast/core/pod-types";
 import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
@@ -109,10 +110,14 @@ function conditionsOf(
     generation === undefined ? condition : { ...condition, observedGeneration: generation };
   const disrupted: PodCondition[] =
     disruption === undefined ? [] : [{ type: DISRUPTION_TARGET, status: "True", ...pick(disruption) }];
+  const waits: PodCondition[] =
+    input.waiting === undefined || isTerminalPhase(phase)
+      ? []
+      : [{ type: WAITING_CONDITION, status: "True", ...pick(input.waiting) }];
   const resizes =
     input.resize === undefined || isTerminalPhase(phase) ? [] : resizeConditionList(input.resize);
   return computeConditionTimes(
-    [...resizes, ...[...disrupted, ...computed].map(observe)],
+    [...resizes, ...[...disrupted, ...computed, ...waits].map(observe)],
     previous?.conditions,
     formatTime(input.now),
     others,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Whose a condition is. Pure. kubelet: PodConditionByKubelet, PodConditionSharedByKubelet (pkg/kubelet/types/pod_status.go). */
+import { WAITING_CONDITION } from "@holdfast/core/names";
 
 /** Conditions that the node alone writes. */
 export const OWNED_CONDITIONS: ReadonlySet<string> = new Set([
@@ -12,6 +13,7 @@ export const OWNED_CONDITIONS: ReadonlySet<string> = new Set([
   "PodResizePending",
   "PodReadyToStartContainers",
   "AllContainersRestarting",
+  WAITING_CONDITION,
 ]);
 
 /** The scheduler, the garbage collector and the eviction API write it too. */

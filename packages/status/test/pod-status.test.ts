@@ -11,6 +11,7 @@ import {
   sortPodIps,
 } from "@holdfast/status";
 import type { PodStatusInput } from "@holdfast/status";
+import { WAITING_CONDITION } from "@holdfast/core/names";
 import { describe, expect, test } from "vitest";
 import {
   ended,
@@ -255,7 +256,14 @@ describe("the whole status", () => {
     expect([first.phase, first.reason, first.message]).toEqual(["Pending", wanting.reason, wanting.message]);
     const second = generate(pod("Always"), runtime([]), { previous: first });
     expect([second.phase, second.reason, second.message]).toEqual(["Pending", undefined, undefined]);
-    expect(generate(pod("Always"), runtime([record("a")]), { waiting: wanting }).reason).toBe(undefined);
+    expect(conditionOf(second, WAITING_CONDITION)).toBe(undefined);
+    // A pod that has run keeps its reason for its end; that it waits is a condition, of both.
+    const again = generate(pod("Always"), runtime([exited("a", 1)]), { waiting: wanting });
+    expect(again.reason).toBe(undefined);
+    for (const waits of [first, again])
+      expect(conditionOf(waits, WAITING_CONDITION)).toMatchObject({ status: "True", ...wanting });
+    const failed = generate(pod("Never"), runtime([exited("a", 1)]), { waiting: wanting, failed: wanting });
+    expect(conditionOf(failed, WAITING_CONDITION)).toBe(undefined);
   });
 
   test("transition times stay while the condition's value does", () => {

@@ -3,7 +3,7 @@
 // Device plugins on a real runtime: what a container sees, who gets the last device, and what of it all a restart changes: nothing.
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -67,15 +67,20 @@ function deviceFolder(): { readonly root: string; readonly plugins: string } & D
 }
 
 const wants = (name: string, count: number, command = "sleep 3600", spec: Record<string, unknown> = {}) =>
-  pod(name, {
-    containers: [
-      container("main", {
-        command: ["sh", "-c", command],
-        resources: { limits: { [RESOURCE]: count } },
-      }),
-    ],
-    ...spec,
-  });
+  pod(
+    name,
+    {
+      containers: [
+        container("main", {
+          command: ["sh", "-c", command],
+          resources: { limits: { [RESOURCE]: count } },
+        }),
+      ],
+      ...spec,
+    },
+    // Nobody waits for a back-off here.
+    { annotations: { "holdfast.agent/crash-loop-back-off": "initial=0s" } },
+  );
 
 async function inside(node: TestNode, name: string, command: string): Promise<string> {
   const { stdout } = await node.cli("exec", `${name}-${node.name}`, "--", "sh", "-c", command);
@@ -89,6 +94,19 @@ async function untilAllocatable(node: TestNode, allocatable: number): Promise<vo
         (resource) => resource.name === RESOURCE && resource.allocatable === allocatable,
       ),
     `${allocatable} devices can be given`,
+  );
+}
+
+/** How often plugins were asked for devices. */
+async function allocations(node: TestNode): Promise<number> {
+  const { stdout } = await node.cli("events", "--type", "device/DevicesAllocating", "--limit", "1000");
+  return stdout.split("device/DevicesAllocating").length - 1;
+}
+
+async function heldBy(node: TestNode, name: string): Promise<readonly string[]> {
+  const { items } = await getJson<DeviceList>(node.socket, "/api/v1/devices");
+  return items.flatMap(({ devices, holders }) =>
+    devices.filter(({ podUid = "" }) => holders[podUid]?.startsWith(`default/${name}-`)).map(({ id }) => id),
   );
 }
 
@@ -163,10 +181,12 @@ test("a container sees exactly its devices, variables and mounts; the loser of t
   await node.assertNothingLeft();
 });
 
-test("plugin killed, agent killed, both, in turn: nobody loses a device, a container that dies comes back with the same one", async () => {
+test("plugin killed, agent killed, both, the node rebooted: nobody loses a device, a container that dies comes back with the same one", async () => {
   using folder = deviceFolder();
   await using plugin = new ExamplePlugin(folder.plugins);
-  await using node = await startNode({ agent: { devicePluginsDir: folder.plugins } });
+  const bootIdFile = join(folder.root, "boot_id");
+  writeFileSync(bootIdFile, "11111111-aaaa\n");
+  await using node = await startNode({ agent: { devicePluginsDir: folder.plugins, bootIdFile } });
   await untilAllocatable(node, 4);
   node.write(wants("holder", 2));
   const first = await node.runningContainer("holder");
@@ -210,13 +230,34 @@ test("plugin killed, agent killed, both, in turn: nobody loses a device, a conta
   // The agent again, without its checkpoint, while the plugin stays: it sees the new socket and registers; the containers say what they have.
   const third = await node.runningContainer("holder", "main", 2);
   await node.kill9();
-  rmSync(join(folder.plugins, "kubelet_internal_checkpoint"));
+  const checkpoint = join(folder.plugins, "kubelet_internal_checkpoint");
+  rmSync(checkpoint);
   await node.start();
   await untilAllocatable(node, 4);
   expect((await node.runningContainer("holder", "main", 2)).id).toBe(third.id);
   const { items } = await getJson<DeviceList>(node.socket, "/api/v1/devices");
   const held = items[0]?.devices.filter(({ podUid }) => podUid !== undefined);
   expect(held).toHaveLength(4);
+
+  // What a reboot leaves: another boot id, and nothing that runs.
+  await node.until(() => Promise.resolve(existsSync(checkpoint)), "the checkpoint is written anew");
+  await node.kill9();
+  await plugin.kill();
+  for (const { id } of await node.sandboxes()) await node.client.stopPodSandbox({ podSandboxId: id });
+  writeFileSync(bootIdFile, "22222222-bbbb\n");
+  await node.start();
+  for (const name of ["holder", "late"])
+    await node.until(
+      async () => JSON.stringify((await node.pod(name))?.status.conditions).includes("DevicePluginNotReady"),
+      `${name} waits for the plugin, and a condition says so`,
+    );
+  const asked = await allocations(node);
+  plugin.start();
+  // What it gave in another life of the machine is worth nothing: it is asked again, for the same devices.
+  await node.until(async () => (await allocations(node)) === asked + 2, "the plugin is asked again");
+  await node.runningContainer("late", "main", 1);
+  expect(await inside(node, "late", "echo $NULL_DEVICES")).toBe(others);
+  expect((await heldBy(node, "holder")).join()).toBe(devices);
   for (const name of ["holder", "late"]) node.remove(name);
   await node.assertNothingLeft();
 });
