@@ -15,7 +15,7 @@ import type { Pod, PodStatus } from "@holdfast/core/pod-types";
 import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
 import type { CriClient } from "@holdfast/cri";
 import { EvictionManager, MachineFigures } from "@holdfast/eviction";
-import type { FsFigures, NodeReclaim, PodFigures, PodKiller } from "@holdfast/eviction";
+import type { NodeReclaim, PodKiller } from "@holdfast/eviction";
 import type { NodeCondition } from "@holdfast/node";
 import type { PodAdmission, PodManager } from "@holdfast/pod";
 import { qosCgroupPath } from "@holdfast/resource";
@@ -24,7 +24,6 @@ import type { StatsHost, SummaryProvider } from "@holdfast/stats";
 import type { StatusManager } from "@holdfast/status";
 import type { AgentConfig } from "../config/agent-config.ts";
 import type { GcSide } from "./gc-side.ts";
-import { statsPodOf } from "./stats-side.ts";
 
 /** What it is made from. */
 export interface EvictionSideOptions {
@@ -33,11 +32,10 @@ export interface EvictionSideOptions {
   readonly logger: Logger;
   readonly bus: Bus;
   readonly metrics: Metrics;
-  readonly runtime: Pick<CriClient, "imageFsInfo" | "listContainerStats">;
+  readonly runtime: Pick<CriClient, "imageFsInfo">;
   readonly stats: SummaryProvider;
   readonly host: StatsHost;
   readonly driver: CgroupDriver;
-  readonly podsDir: string;
   readonly pods: () => PodManager;
   readonly statusOf: (podUid: string) => RuntimePodStatus;
   readonly gc: () => Pick<GcSide, "containerGc" | "imageGc"> | undefined;
@@ -58,10 +56,8 @@ export interface EvictionSide {
   conditions(): readonly NodeCondition[];
 }
 
-/** How old measured folders may be: a walk costs a system call for each file. */
-const VOLUME_AGE_MS = 30_000;
-const LOG_AGE_MS = 10_000;
-const EPHEMERAL_STORAGE = "ephemeral-storage";
+/** How old measured folders and writable layers may be: from one round to the next. */
+const DISK_AGE_MS = 10_000;
 
 /** Makes it; reads nothing. */
 export function makeEvictionSide(options: EvictionSideOptions): EvictionSide {
@@ -94,9 +90,12 @@ export function makeEvictionSide(options: EvictionSideOptions): EvictionSide {
     stats: {
       node: (signal) => figures.node(signal),
       pods: async (signal) =>
-        (await stats.sample({ maxAgeMs: 0, diskMaxAgeMs: LOG_AGE_MS, signal })).summary.pods,
+        (await stats.sample({ maxAgeMs: 0, diskMaxAgeMs: DISK_AGE_MS, signal })).summary.pods,
       ...(config.eviction.localStorageCapacityIsolation && {
-        storage: (pods: readonly Pod[], signal: AbortSignal) => measureStorage(options, pods, signal),
+        storage: async (pods: readonly Pod[], signal: AbortSignal) => {
+          const uids = new Set(pods.map(({ metadata }) => metadata.uid));
+          return (await stats.storage({ uids, diskMaxAgeMs: DISK_AGE_MS, signal })).pods;
+        },
       }),
     },
     pods: killerOf(options, disrupted),
@@ -183,70 +182,6 @@ function reclaimOf({ gc }: EvictionSideOptions): NodeReclaim {
       if (result?.error !== undefined) throw result.error;
     },
   };
-}
-
-// --- local storage ---
-
-/** Folders of these pods, and what the runtime says of their writable layers, where a limit stands on it. */
-async function measureStorage(
-  options: EvictionSideOptions,
-  pods: readonly Pod[],
-  signal: AbortSignal,
-): Promise<readonly PodFigures[]> {
-  const measured: PodFigures[] = [];
-  for (const pod of pods) {
-    const known = statsPodOf(pod, options.statusOf(pod.metadata.uid), options);
-    if (known === undefined) continue;
-    const measure = async (path: string | undefined, flat: boolean): Promise<FsFigures | undefined> => {
-      if (path === undefined) return undefined;
-      const maxAgeMs = flat ? LOG_AGE_MS : VOLUME_AGE_MS;
-      const tree = await options.stats.trees
-        .measure(path, { maxAgeMs, flat, signal })
-        .catch((error: unknown) => {
-          signal.throwIfAborted();
-          options.logger.debug("a folder cannot be measured", { path, err: error });
-          return undefined;
-        });
-      return tree === undefined ? undefined : { usedBytes: tree.usedBytes, inodesUsed: tree.inodesUsed };
-    };
-    const hasLimit = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])].some(
-      ({ resources }) => resources?.limits?.[EPHEMERAL_STORAGE] !== undefined,
-    );
-    const layers = hasLimit ? await writableLayers(options, known.sandboxId, signal) : undefined;
-    const containers: PodFigures["containers"][number][] = [];
-    for (const { id, name, logFolder } of known.containers) {
-      const usedBytes = layers?.get(id);
-      const logs = hasLimit ? await measure(logFolder, true) : undefined;
-      containers.push({
-        name,
-        ...(usedBytes !== undefined && { rootfs: { usedBytes } }),
-        ...(logs !== undefined && { logs }),
-      });
-    }
-    const volume: (FsFigures & { readonly name: string })[] = [];
-    for (const { name, path } of known.volumes ?? []) volume.push({ name, ...(await measure(path, false)) });
-    measured.push({ podRef: { uid: known.uid }, containers, volume });
-  }
-  return measured;
-}
-
-/** Bytes by container id. */
-async function writableLayers(
-  { runtime }: EvictionSideOptions,
-  podSandboxId: string,
-  signal: AbortSignal,
-): Promise<ReadonlyMap<string, number>> {
-  const { stats } = await runtime.listContainerStats(
-    { filter: { podSandboxId } },
-    { signal, deadlineMs: CALL_MS },
-  );
-  return new Map(
-    stats.flatMap(({ attributes, writableLayer }) =>
-      attributes === undefined || writableLayer?.usedBytes === undefined
-        ? []
-        : [[attributes.id, Number(writableLayer.usedBytes.value)] as const],
-    ),
-  );
 }
 
 /** kubelet: the status function of an eviction. */

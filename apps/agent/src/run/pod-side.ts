@@ -294,7 +294,6 @@ export function makePodSide(options: PodSideOptions): PodSide {
           ...options,
           stats,
           host: ports.stats,
-          podsDir,
           pods: () => pods,
           statusOf: (uid) => pleg.get(uid).status,
           gc: () => gc,
