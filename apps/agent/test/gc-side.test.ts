@@ -139,6 +139,7 @@ test("who removes a container leaves its logs, and nothing else", async () => {
     mkdir: async () => {},
     writeFile: async () => {},
     symlink: async () => {},
+    readLink: async () => undefined,
   } satisfies PodFiles;
   const kept = keepingLogs(files, "/var/log/pods");
   await kept.removeFile("/var/log/pods/default_web_u/app/0.log");

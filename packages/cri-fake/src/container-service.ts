@@ -20,6 +20,7 @@ import type { Container, ContainerFilter, CriRuntimeService, Mount } from "@hold
 import type { CallContext } from "./caller.ts";
 import { noSuchContainer, refuseGroupAlone, RuntimeFailure } from "./failure.ts";
 import type { ImageStore } from "./images.ts";
+import { insideOf } from "./inside.ts";
 import { containerState, toContainer, toContainerStatus } from "./messages.ts";
 import type { MethodFactory } from "./method.ts";
 import type { Programs } from "./program.ts";
@@ -39,6 +40,8 @@ export interface ContainerPorts {
   readonly createsInStopped: boolean;
   /** containerd 2 knows mounts that are read-only all the way down; before, that wish is not seen. */
   readonly recursiveReadOnly: boolean;
+  /** containerd 2 shows in a status whom a container runs as. */
+  readonly showsUser: boolean;
 }
 
 type ContainerMethods = Pick<
@@ -172,7 +175,7 @@ function aboutId({ containerId }: { containerId: string }): string {
 }
 
 async function create(
-  { world, images, createsInStopped, recursiveReadOnly }: ContainerPorts,
+  { world, images, createsInStopped, recursiveReadOnly, showsUser }: ContainerPorts,
   { podSandboxId, config, sandboxConfig }: CreateContainerRequest,
   { takeTime }: CallContext,
 ): Promise<{ containerId: string }> {
@@ -205,6 +208,8 @@ async function create(
       sandbox,
       config,
       imageId: image.id,
+      inside: insideOf({ config, sandbox }, images.usersOf(image)),
+      showsUser,
       watchers: new Set(),
       findImage: () => images.find({ image: image.id }),
       createdAt: world.stamp(),
@@ -267,6 +272,7 @@ function start({ world, programs }: ContainerPorts, container: ContainerRecord):
     env: Object.fromEntries(config.envs.map(({ key, value }) => [key, String(value)])),
     labels: config.labels,
     annotations: config.annotations,
+    inside: container.inside,
   });
   const failure = sandbox.ready ? program.startError : `sandbox container "${sandbox.id}" is not running`;
   if (failure !== undefined) {

@@ -203,6 +203,7 @@ export class FakeRuntime implements CriClient {
           stopMissingFails: containerd === "1.6",
           createsInStopped: containerd === "2.1",
           recursiveReadOnly: containerd === "2.1",
+          showsUser: containerd === "2.1",
         },
         methods,
       ),

@@ -21,10 +21,21 @@ export interface FakeImage {
   readonly diskBytes?: number;
   /** A number or a name, as in the image's configuration. Default root's 0. */
   readonly user?: number | string;
+  /** Who the image knows besides root. */
+  readonly users?: readonly ImageUser[];
   /** Kept by image GC. Default false. */
   readonly pinned?: boolean;
   /** References by digest. Default: one, made up from the id. */
   readonly repoDigests?: readonly string[];
+}
+
+/** A line of an image's `/etc/passwd`, with the groups that `/etc/group` has it in. */
+export interface ImageUser {
+  readonly name: string;
+  readonly uid: number;
+  /** Default: its uid. */
+  readonly gid?: number;
+  readonly groups?: readonly number[];
 }
 
 /** What is on every fake's disk unless told: what Holdfast's own tests build for containerd. */
@@ -32,6 +43,12 @@ export const LOCAL_IMAGES: readonly FakeImage[] = [
   { reference: "holdfast.local/busybox:1", repoDigests: [] },
   { reference: "holdfast.local/pause:1", size: 300_000, pinned: true, repoDigests: [] },
 ];
+
+/** An image's default user, and all that it knows. */
+export interface ImageUsers {
+  readonly user: number | string;
+  readonly users: readonly ImageUser[];
+}
 
 /** How an image is asked for in a request. */
 interface ImageName {
@@ -59,6 +76,7 @@ export function normaliseReference(reference: string): string {
 export class ImageStore {
   readonly #images = new Map<string, Image>();
   readonly #diskBytes = new Map<string, number>();
+  readonly #users = new Map<string, readonly ImageUser[]>();
   readonly #pins: boolean;
 
   /** With `pins` false, as on containerd 1.6, none is shown as pinned. */
@@ -101,7 +119,13 @@ export class ImageStore {
     };
     this.#images.set(id, made);
     this.#diskBytes.set(id, image.diskBytes ?? Number(made.size));
+    this.#users.set(id, image.users ?? []);
     return copyOf(made);
+  }
+
+  /** Who a container of it runs as, and who else it knows. */
+  usersOf({ id, uid, username }: Image): ImageUsers {
+    return { user: username === "" ? Number(uid?.value ?? 0n) : username, users: this.#users.get(id) ?? [] };
   }
 
   list(): Image[] {
@@ -129,6 +153,7 @@ export class ImageStore {
     if (found === undefined) return;
     this.#images.delete(found.id);
     this.#diskBytes.delete(found.id);
+    this.#users.delete(found.id);
   }
 
   /** Throws what containerd says when a container's image is not there. */

@@ -18,7 +18,8 @@ export type {
   FaultSubject,
 } from "./faults.ts";
 export { LOCAL_IMAGES } from "./images.ts";
-export type { FakeImage } from "./images.ts";
+export type { FakeImage, ImageUser } from "./images.ts";
+export type { Inside } from "./inside.ts";
 export type { Registry } from "./image-service.ts";
 export type { LogSink } from "./logs.ts";
 export { commandNotFound } from "./program.ts";

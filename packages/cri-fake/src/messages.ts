@@ -100,7 +100,16 @@ export function toContainerStatus(container: ContainerRecord): ContainerStatus {
     logPath: logPath === "" ? "" : `${logDirectory}/${logPath}`,
     resources:
       container.resources?.resources === undefined ? undefined : { linux: container.resources.resources },
+    user: userOf(container),
   });
+}
+
+function userOf({ inside, showsUser }: ContainerRecord): ContainerStatus["user"] {
+  if (!showsUser) return undefined;
+  const { uid, gid, groups } = inside;
+  return {
+    linux: { uid: BigInt(uid), gid: BigInt(gid), supplementalGroups: groups.map(BigInt) },
+  };
 }
 
 /** containerd: Completed and Error are made up when the status is read. */

@@ -30,6 +30,12 @@ export interface Loopback {
   open(port: ServedPort, state: () => PortState, onError: (text: string) => void, host: string): OpenPort;
 }
 
+/** An address on loopback. */
+export interface PortPlace {
+  readonly host: string;
+  readonly port: number;
+}
+
 /** What a process stands on. */
 export interface ProcessOptions {
   readonly clock: Clock;
@@ -38,8 +44,8 @@ export interface ProcessOptions {
   /** Bytes, as they are now; 0 is none. */
   readonly memoryLimit: () => number;
   readonly loopback: Loopback | undefined;
-  /** Where its ports are opened. */
-  readonly host: string;
+  /** Where a port is opened: in the pod, and on the host's ports that lead to it. */
+  readonly placesOf: (port: ServedPort) => readonly PortPlace[];
   readonly onExit: (exit: ProcessExit) => void;
   readonly onOutput: (stream: "stdout" | "stderr", text: string) => void;
 }
@@ -57,7 +63,7 @@ export class Process {
   readonly #options: ProcessOptions;
   readonly #startedAt: number;
   readonly #timers = new Set<Timer>();
-  readonly #open = new Map<ServedPort, OpenPort>();
+  readonly #open = new Map<ServedPort, readonly OpenPort[]>();
   #memoryTimer: Timer | undefined;
   #terminating = false;
   #alive = true;
@@ -123,7 +129,7 @@ export class Process {
     this.#memoryTimer?.cancel();
     for (const timer of this.#timers) timer.cancel();
     this.#timers.clear();
-    for (const port of this.#open.values()) port.close();
+    for (const port of this.#open.values()) closeAll(port);
     this.#open.clear();
     this.#options.onExit(exit);
   }
@@ -136,24 +142,29 @@ export class Process {
 
   /** `ms` after the start: a real timer may come a little early. */
   #openOrClose(port: ServedPort, ms: number): void {
-    const { host, loopback, onOutput } = this.#options;
+    const { loopback, placesOf } = this.#options;
     const closed = portStateAt(port, Math.max(ms, this.ageMs)) === "closed";
     if (closed) {
-      this.#open.get(port)?.close();
+      closeAll(this.#open.get(port) ?? []);
       this.#open.delete(port);
     } else if (loopback !== undefined && !this.#open.has(port)) {
-      const opened = loopback.open(
-        port,
-        () => portStateAt(port, this.ageMs),
-        (text) => {
-          if (!this.#alive) return;
-          onOutput("stderr", text);
-          this.exit({ exitCode: 1, reason: "" });
-        },
-        host,
+      const opened = placesOf(port).map((place, index) =>
+        loopback.open(
+          { ...port, port: place.port },
+          () => portStateAt(port, this.ageMs),
+          // Of two pods that want a port of the host the first has it, and the other goes on.
+          index === 0 ? (text) => this.#cannotListen(text) : () => undefined,
+          place.host,
+        ),
       );
       this.#open.set(port, opened);
     }
+  }
+
+  #cannotListen(text: string): void {
+    if (!this.#alive) return;
+    this.#options.onOutput("stderr", text);
+    this.exit({ exitCode: 1, reason: "" });
   }
 
   /** An exit is never within the constructor: who started it learns of the start first. */
@@ -173,4 +184,8 @@ export class Process {
     });
     this.#timers.add(timer);
   }
+}
+
+function closeAll(ports: readonly OpenPort[]): void {
+  for (const port of ports) port.close();
 }

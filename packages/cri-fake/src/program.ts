@@ -2,6 +2,8 @@
 //
 // What a container does, as data. Nothing is executed: a program says when it ends and how it answers.
 
+import type { Inside } from "./inside.ts";
+
 /** What an exec in a container answers. */
 export interface ExecAnswer {
   /** Default 0. */
@@ -102,6 +104,8 @@ export interface ProgramQuery {
   readonly env: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
+  /** What it finds around itself. */
+  readonly inside: Inside;
 }
 
 /** Chooses the program of a container. Asked once, when the container is started. */

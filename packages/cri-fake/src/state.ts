@@ -5,6 +5,7 @@
 
 import type { ContainerConfig, Image, PodSandboxConfig } from "@holdfast/cri";
 
+import type { Inside } from "./inside.ts";
 import type { Process } from "./process.ts";
 import { RuntimeFailure } from "./failure.ts";
 
@@ -33,6 +34,9 @@ export interface ContainerRecord {
   readonly sandbox: SandboxRecord;
   readonly config: ContainerConfig;
   readonly imageId: string;
+  readonly inside: Inside;
+  /** containerd 2 shows whom it runs as. */
+  readonly showsUser: boolean;
   /** Who is attached: told all output. */
   readonly watchers: Set<(stream: "stdout" | "stderr", text: string) => void>;
   /** The image, until it is removed. */

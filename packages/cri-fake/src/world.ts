@@ -5,7 +5,7 @@
 
 import type { Clock } from "@holdfast/core/clock";
 import type { Random } from "@holdfast/core/random";
-import { ContainerEventType } from "@holdfast/cri";
+import { ContainerEventType, Protocol } from "@holdfast/cri";
 import type { ContainerdTaskEvent, ContainerEventResponse } from "@holdfast/cri";
 
 import type { AddressPool } from "./addresses.ts";
@@ -42,6 +42,7 @@ export interface WorldOptions {
 
 type CriEventName = "CREATED" | "STARTED" | "STOPPED" | "DELETED";
 
+const HOST = "127.0.0.1";
 const NANOS_PER_MS = 1_000_000n;
 const MAX_VIOLATIONS = 1000;
 const FIRST_PID = 1000;
@@ -167,7 +168,10 @@ export class World {
       program,
       memoryLimit: () => Number(container.resources?.resources?.memoryLimitInBytes ?? 0n),
       loopback: this.options.loopback,
-      host: hostOf(container.sandbox),
+      placesOf: ({ port }) => [
+        { host: hostOf(container.sandbox), port },
+        ...hostPortsOf(container.sandbox, port).map((hostPort) => ({ host: HOST, port: hostPort })),
+      ],
       onExit: (exit) => this.#exited(container, exit),
       onOutput: (stream, text) => this.output(container, stream, `${text}\n`),
     });
@@ -329,7 +333,16 @@ export class World {
   }
 }
 
+/** The host's ports that lead to a pod's TCP port. */
+function hostPortsOf({ config, ip }: SandboxRecord, port: number): number[] {
+  // With the host's network there is nothing to lead anywhere.
+  if (ip === "") return [];
+  return config.portMappings
+    .filter((one) => one.containerPort === port && one.hostPort > 0 && one.protocol === Protocol.TCP)
+    .map(({ hostPort }) => hostPort);
+}
+
 /** A pod whose address is one of loopback's own 16 million has its ports there; others share 127.0.0.1. */
 export function hostOf({ ip }: SandboxRecord): string {
-  return ip.startsWith("127.") ? ip : "127.0.0.1";
+  return ip.startsWith("127.") ? ip : HOST;
 }

@@ -46,11 +46,25 @@ export const WORKLOADS = {
     memoryBytes: 4_000_000,
     memoryGrowthPerSecond: 40_000_000,
   }),
+  inside: script("while :; do sleep 0.2; done", {}),
   missing: { command: ["no-such-command"], program: { startError: commandNotFound("no-such-command") } },
 } as const satisfies Record<string, Workload>;
 
+/** Tells what it finds around itself. */
+export const insideProgram =
+  "hostname; cat /etc/resolv.conf /proc/sys/kernel/shm_rmid_forced; id -u; id -G; " +
+  "touch /x 2>&1 | grep -q Read-only && echo read-only || echo writable";
+
 /** The fake's side of the workloads. */
-export function contractPrograms({ command }: ProgramQuery): Program {
+export function contractPrograms({ command, inside }: ProgramQuery): Program {
+  if (command.join(" ") === WORKLOADS.inside.command.join(" "))
+    return {
+      exec: () => ({
+        stdout:
+          `${inside.hostname}\n${inside.resolvConf}${inside.sysctls["kernel.shm_rmid_forced"]}\n${inside.uid}\n` +
+          `${inside.groups.join(" ")}\n${inside.readOnlyRoot ? "read-only" : "writable"}\n`,
+      }),
+    };
   const found = Object.values(WORKLOADS).find((one) => one.command.join(" ") === command.join(" "));
   if (found === undefined) throw new Error(`no workload has the command ${command.join(" ")}`);
   return found.program;

@@ -3,7 +3,7 @@
 import { ManualClock } from "@holdfast/core/manual-clock";
 import { FakeRuntime } from "@holdfast/cri-fake";
 import type { FakeRuntimeOptions, Program } from "@holdfast/cri-fake";
-import type { CriClient } from "@holdfast/cri";
+import type { CriClient, DeepPartial, PodSandboxConfig } from "@holdfast/cri";
 
 export const BUSYBOX = "holdfast.local/busybox:1";
 
@@ -23,8 +23,13 @@ export function fakeWith(
   return { clock, fake: new FakeRuntime({ clock, programs: () => program, ...options }) };
 }
 
-export async function runSandbox(cri: CriClient, name = "web", attempt = 0): Promise<string> {
-  const { podSandboxId } = await cri.runPodSandbox({ config: sandboxConfig(name, attempt) });
+export async function runSandbox(
+  cri: CriClient,
+  name = "web",
+  attempt = 0,
+  more: DeepPartial<PodSandboxConfig> = {},
+): Promise<string> {
+  const { podSandboxId } = await cri.runPodSandbox({ config: { ...sandboxConfig(name, attempt), ...more } });
   return podSandboxId;
 }
 

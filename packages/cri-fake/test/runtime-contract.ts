@@ -8,6 +8,7 @@ import type { ContainerdTaskEvent } from "@holdfast/cri";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { figureCases } from "./contract-figures.ts";
+import { insideCases } from "./contract-inside.ts";
 import { streamingCases } from "./contract-streaming.ts";
 import { IMAGE, Pod, WORKLOADS } from "./contract-pod.ts";
 import type { ContractRuntime, Workload } from "./contract-pod.ts";
@@ -33,6 +34,7 @@ export function runtimeContract(name: string, open: () => Promise<ContractRuntim
     describe("containers", () => void containerCases(current));
     describe("stopping", () => void stopCases(current));
     describe("execs", () => void execCases(current));
+    describe("inside", () => void insideCases(current));
     describe("streams", () => void streamingCases(current));
     describe("lists and images", () => void listCases(current));
     describe("figures", () => void figureCases(current));

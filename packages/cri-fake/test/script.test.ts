@@ -21,6 +21,16 @@ const query = (about: Partial<ProgramQuery>): ProgramQuery => ({
   env: {},
   labels: {},
   annotations: {},
+  inside: {
+    hostname: "h",
+    resolvConf: "",
+    sysctls: { "net.ipv4.tcp_syncookies": "1" },
+    uid: 7,
+    userName: "",
+    gid: 8,
+    groups: [8, 9],
+    readOnlyRoot: false,
+  },
   ...about,
 });
 
@@ -117,6 +127,19 @@ describe("a script", () => {
     expect(program?.exec?.(["cat", "/ready"]).exitCode).toBe(1);
     expect(program?.exec?.(["echo", "a"]).stdout).toBe("hi");
     expect(program?.exec?.(["nope"]).exitCode).toBe(127);
+  });
+
+  it("fills in what a program finds around itself", () => {
+    const text = `programs:
+      - { match: { readOnlyRoot: true }, exitCode: 1 }
+      - output: [{ text: "\${hostname} \${uid}:\${gid} \${groups} \${sysctls.net.ipv4.tcp_syncookies}" }]
+        exec: [{ stdout: "\${no}\${sysctls.no}\${toString}\${userName} $1 \${", stderr: "\${readOnlyRoot}" }]`;
+    const { programs } = parseScript(text, "f");
+    const program = programs?.(query({}));
+    expect(program?.output).toEqual([{ text: "h 7:8 8 9 1" }]);
+    expect(program?.exec?.(["x"])).toEqual({ stdout: " $1 ${", stderr: "false" });
+    const { inside } = query({});
+    expect(programs?.(query({ inside: { ...inside, readOnlyRoot: true } })).exitCode).toBe(1);
   });
 
   it("is a runtime with faults, images and a registry", async () => {

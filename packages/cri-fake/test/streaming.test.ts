@@ -214,6 +214,43 @@ it("pods whose addresses are loopback's serve the same port, each on its own", a
   }
 });
 
+it("a port of the host leads to the pod's, for who was first", async () => {
+  const [port, hostPort] = [await freePort(), await freePort()];
+  const fake = new FakeRuntime({
+    clock: systemClock,
+    programs: ({ podName }) => ({
+      serve: [{ port, kind: "http", paths: { "/": podName === "a" ? 201 : 202 } }],
+    }),
+    loopback: loopback(),
+    addressPrefix: "127.88",
+  });
+  end = [() => fake.end()];
+  const mapping = { portMappings: [{ containerPort: port, hostPort }] };
+  const first = await startIn(fake, "a", mapping);
+  const url = `http://127.0.0.1:${hostPort}/`;
+  await vi.waitFor(async () => expect((await fetch(url)).status).toBe(201), soon);
+  const second = await startIn(fake, "b", mapping);
+  await vi.waitFor(() => expect(fake.serving(second)).toMatchObject([{ state: "well" }]), soon);
+  expect((await fetch(url)).status).toBe(201);
+  fake.kill(first);
+  await vi.waitFor(() => expect(fetch(url)).rejects.toThrow(), soon);
+});
+
+async function startIn(
+  fake: FakeRuntime,
+  pod: string,
+  more: Parameters<typeof runSandbox>[3],
+): Promise<string> {
+  const podSandboxId = await runSandbox(fake, pod, 0, more);
+  const { containerId } = await fake.createContainer({
+    podSandboxId,
+    sandboxConfig: sandboxConfig(pod),
+    config: { metadata: { name: "app", attempt: 0 }, image: { image: BUSYBOX } },
+  });
+  await fake.startContainer({ containerId });
+  return containerId;
+}
+
 it("without a server for it, an exec in a container is unimplemented", async () => {
   const fake = new FakeRuntime({ clock: systemClock });
   expect(await errorOf(fake.exec({ containerId: "x", stdout: true }))).toMatchObject({

@@ -208,6 +208,8 @@ export interface PodFiles {
   list(path: string): Promise<readonly string[]>;
   /** Makes missing folders above it; replaces a link that exists. */
   symlink(target: string, path: string): Promise<void>;
+  /** Where a link leads; undefined for what is no link, or missing. */
+  readLink(path: string): Promise<string | undefined>;
   /** Missing is fine. */
   removeFile(path: string): Promise<void>;
 }

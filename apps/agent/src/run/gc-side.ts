@@ -150,6 +150,7 @@ export function keepingLogs(files: PodFiles, podLogsDir: string): PodFiles {
     readFile: (path, limitBytes, how) => files.readFile(path, limitBytes, how),
     list: (path) => files.list(path),
     symlink: (target, path) => files.symlink(target, path),
+    readLink: (path) => files.readLink(path),
     removeFile: (path) => (path.startsWith(`${podLogsDir}/`) ? Promise.resolve() : files.removeFile(path)),
   };
 }

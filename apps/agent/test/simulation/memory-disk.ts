@@ -55,6 +55,10 @@ export class MemoryDisk {
       this.#makeFolders(parent(path));
       this.#set(path, { kind: "link", target });
     },
+    readLink: async (path) => {
+      const entry = this.#entries.get(path);
+      return entry?.kind === "link" ? entry.target : undefined;
+    },
     removeFile: async (path) => void this.#entries.delete(path),
   };
 

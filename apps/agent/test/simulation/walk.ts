@@ -106,7 +106,6 @@ export class Walk {
     });
     this.#folder = new Folder(this.node);
     this.#invariants = new Invariants(this.node, this.#folder);
-    this.#invariants.listsLie = options.faults === "lists";
   }
 
   /** Returns what was wrong; nothing as a rule. */

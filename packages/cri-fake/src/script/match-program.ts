@@ -2,6 +2,7 @@
 //
 // Which program of a script a container has, and what its execs answer. Pure.
 
+import type { Inside } from "../inside.ts";
 import type { ExecAnswer, Program, ProgramQuery, Programs } from "../program.ts";
 
 /** What a program is for. Everything given must hold; in `command` and `image` a `*` at the end stands for anything. */
@@ -15,9 +16,10 @@ export interface ProgramMatch {
   readonly command?: string;
   readonly attempt?: number;
   readonly labels?: Readonly<Record<string, string>>;
+  readonly readOnlyRoot?: boolean;
 }
 
-/** A program of a script: as the library's, but for the execs. */
+/** A program of a script: as the library's, but for the execs. `${…}` in a text that it says is what it finds around itself. */
 export interface ScriptProgram extends Omit<Program, "exec"> {
   readonly match?: ProgramMatch;
   /** The first whose `command` fits; without one: any. */
@@ -31,9 +33,31 @@ export function programOf(programs: readonly ScriptProgram[]): Programs {
   return (container) => {
     const found = programs.find(({ match = {} }) => isFor(match, container));
     if (found === undefined) return {};
-    const { match: _match, exec, ...program } = found;
-    return exec === undefined ? program : { ...program, exec: (command) => answerOf(exec, command) };
+    const { match: _match, exec, output, ...program } = found;
+    const said = (text: string): string => filledIn(text, container.inside);
+    return {
+      ...program,
+      ...(output === undefined ? {} : { output: output.map((line) => ({ ...line, text: said(line.text) })) }),
+      ...(exec === undefined
+        ? {}
+        : {
+            exec: (command) => {
+              const { stdout = "", stderr = "", ...rest } = answerOf(exec, command);
+              return { ...rest, stdout: said(stdout), stderr: said(stderr) };
+            },
+          }),
+    };
   };
+}
+
+/** `${hostname}`, `${groups}`, `${sysctls.kernel.shm_rmid_forced}` and the like; what there is not is empty. */
+function filledIn(text: string, inside: Inside): string {
+  return text.replaceAll(/\$\{(\w+)(?:\.([^}]*))?\}/g, (_all, name: string, key: string | undefined) => {
+    const value = Object.hasOwn(inside, name) ? inside[name as keyof Inside] : "";
+    if (Array.isArray(value)) return value.join(" ");
+    if (typeof value !== "object") return String(value);
+    return String((value as Readonly<Record<string, string>>)[key ?? ""] ?? "");
+  });
 }
 
 function isFor(match: ProgramMatch, container: ProgramQuery): boolean {
@@ -43,6 +67,7 @@ function isFor(match: ProgramMatch, container: ProgramQuery): boolean {
   );
   return (
     same &&
+    (match.readOnlyRoot === undefined || match.readOnlyRoot === container.inside.readOnlyRoot) &&
     (match.container === undefined || match.container === container.name) &&
     (command === undefined || fits(command, [...container.command, ...container.args].join(" "))) &&
     (image === undefined || fits(image, container.image)) &&

@@ -15,6 +15,7 @@ const MS: Shape = { kind: "number", least: 0 };
 const MS_OR_NEVER: Shape = { kind: "number", least: 0, endless: true };
 const EXIT_CODE: Shape = { kind: "number", least: 0, most: 255, whole: true };
 const COUNT: Shape = { kind: "number", least: 1, whole: true };
+const ID: Shape = { kind: "number", least: 0, whole: true };
 const TEXTS: Shape = { kind: "list", of: TEXT };
 const object = (fields: Readonly<Record<string, Shape>>, ...required: string[]): Shape => ({
   kind: "object",
@@ -81,6 +82,7 @@ const PROGRAM = object({
     command: TEXT,
     attempt: { kind: "number", least: 0, whole: true },
     labels: mapOf(TEXT),
+    readOnlyRoot: FLAG,
   }),
   exitAfterMs: MS_OR_NEVER,
   exitCode: EXIT_CODE,
@@ -120,6 +122,7 @@ const IMAGE = object(
     diskBytes: BYTES,
     uid: { kind: "number", least: 0, whole: true },
     user: TEXT,
+    users: listOf(object({ name: NAME, uid: ID, gid: ID, groups: { kind: "list", of: ID } }, "name", "uid")),
     pinned: FLAG,
     repoDigests: TEXTS,
   },

@@ -13,7 +13,13 @@ import { mountsEtcHosts } from "./container-mounts.ts";
 import type { ManagedFiles } from "./container-mounts.ts";
 import { managedHostsContent, nodeHostsContent } from "./etc-hosts.ts";
 import { podHostname } from "./hostname.ts";
-import { containerLogPath, isLogOfRestart, legacyLogLink, podLogDirectory } from "./log-paths.ts";
+import {
+  containerLogPath,
+  isLogOfRestart,
+  legacyLogLink,
+  legacyLogPrefix,
+  podLogDirectory,
+} from "./log-paths.ts";
 import type { PodName } from "./log-paths.ts";
 import { restartCountFromLogNames } from "./restart-count.ts";
 import { terminationLogFile } from "./termination-message.ts";
@@ -124,10 +130,19 @@ export class ContainerFiles {
     await files.removeFile(legacyLogLink(containerLogsDir, pod, container.name, container.id));
   }
 
-  /** The pod is gone. */
+  /** The pod is gone. Links may be left of containers that no list has ever shown. kubelet: evictPodLogsDirectories. */
   async removePodLogs(pod: PodName): Promise<void> {
+    const { files, containerLogsDir } = this.#options;
     this.distrust(pod);
-    await this.#options.files.removeTree(this.podLogDirectory(pod));
+    await files.removeTree(this.podLogDirectory(pod));
+    if (containerLogsDir === "") return;
+    const ours = `${this.podLogDirectory(pod)}/`;
+    for (const name of await files.list(containerLogsDir)) {
+      // Another pod may have the same name by now.
+      if (!name.startsWith(legacyLogPrefix(pod))) continue;
+      const link = `${containerLogsDir}/${name}`;
+      if ((await files.readLink(link))?.startsWith(ours) === true) await files.removeFile(link);
+    }
   }
 
   async #makeLogFolder(folder: string): Promise<void> {

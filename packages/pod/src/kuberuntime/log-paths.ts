@@ -30,6 +30,11 @@ export function legacyLogLink(root: string, pod: PodName, container: string, con
   return `${root}/${base}.log`;
 }
 
+/** What the names of all links of a pod, and of others of its name, begin with. */
+export function legacyLogPrefix({ name, namespace }: PodName): string {
+  return `${name}_${namespace}_`.slice(0, MAX_BASE);
+}
+
 /** Whether a file in a container's log folder is of that restart: `3.log`, `3.log.20240102-030405.gz`. */
 export function isLogOfRestart(fileName: string, restartCount: number): boolean {
   return fileName.startsWith(`${restartCount}.log`);

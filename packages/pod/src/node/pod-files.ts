@@ -168,6 +168,16 @@ export class NodePodFiles implements PodFiles {
     }
   }
 
+  async readLink(path: string): Promise<string | undefined> {
+    this.#check(path);
+    try {
+      return await readlink(path);
+    } catch (error) {
+      if (hasCode(error, "ENOENT") || hasCode(error, "EINVAL")) return undefined;
+      throw error;
+    }
+  }
+
   async removeFile(path: string): Promise<void> {
     this.#check(path);
     await ignoreMissing(unlink(path));

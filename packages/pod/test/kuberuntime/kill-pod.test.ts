@@ -229,13 +229,19 @@ describe("removePod", () => {
     const pod = makePod({ spec: { containers: [container("foo1")] } });
     const harness = await up(pod);
     harness.files.contents.set("/var/log/pods/default_web_uid-1/foo1/0.log", "x");
+    const links = "/var/log/containers/web_default_";
+    harness.files.contents.set(`${links}unknown-1.log`, "-> /var/log/pods/default_web_uid-1/unknown/0.log");
+    // Of a pod that has the name by now, and of nobody.
+    const others = [`${links}foo1-2.log`, `${links}foo1-3.log`];
+    harness.files.contents.set(others[0] ?? "", "-> /var/log/pods/default_web_uid-2/foo1/0.log");
+    harness.files.contents.set(others[1] ?? "", "a file");
     await harness.manager.killPod(pod, harness.status(pod), killed);
     harness.calls();
     await harness.manager.removePod(harness.status(pod), { causes: [] });
     expect(harness.calls()).toEqual(["removePodSandbox"]);
     expect(harness.runtime.containers).toEqual([]);
     const left = [...harness.files.contents.keys(), ...harness.files.folders];
-    expect(left.filter((path) => path.startsWith("/var/log"))).toEqual([]);
+    expect(left.filter((path) => path.startsWith("/var/log"))).toEqual(others);
     // Once more is fine.
     await harness.manager.removePod(harness.status(pod), { causes: [] });
   });

@@ -55,6 +55,9 @@ export class MemoryFiles implements PodFiles {
   async symlink(target: string, path: string): Promise<void> {
     this.contents.set(path, `-> ${target}`);
   }
+  async readLink(path: string): Promise<string | undefined> {
+    return /^-> (.*)$/.exec(this.contents.get(path) ?? "")?.[1];
+  }
   async removeFile(path: string): Promise<void> {
     this.contents.delete(path);
   }

@@ -40,6 +40,7 @@ const realFiles: PodFiles = {
     await fs.rm(path, { force: true });
     await fs.symlink(target, path);
   },
+  readLink: (path) => fs.readlink(path).catch(() => undefined),
   removeFile: (path) => fs.rm(path, { force: true }),
 };
 

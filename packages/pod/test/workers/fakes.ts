@@ -286,6 +286,9 @@ export class MemoryDisk implements PodFiles {
   async symlink(target: string, path: string): Promise<void> {
     this.files.set(path, `-> ${target}`);
   }
+  async readLink(path: string): Promise<string | undefined> {
+    return /^-> (.*)$/.exec(this.files.get(path) ?? "")?.[1];
+  }
   async removeFile(path: string): Promise<void> {
     this.files.delete(path);
   }

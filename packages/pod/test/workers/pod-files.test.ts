@@ -126,6 +126,7 @@ describe("NodePodFiles", () => {
       () => files.mkdir(path, 0o700),
       () => files.symlink("/", path),
       () => files.readFile(path, 1),
+      () => files.readLink(path),
     ])
       await expect(attempt()).rejects.toMatchObject({ code: "POD_PATH" });
   });
@@ -137,6 +138,9 @@ describe("NodePodFiles", () => {
     expect(await readlink(`${root}/links/one`)).toBe("/b");
     expect(await files.list(`${root}/links`)).toEqual(["one"]);
     await files.writeFile(`${root}/file`, "", 0o600);
+    expect(await files.readLink(`${root}/links/one`)).toBe("/b");
+    for (const name of ["file", "links", "missing"])
+      expect(await files.readLink(`${root}/${name}`)).toBeUndefined();
     await expect(files.symlink("/a", `${root}/file`)).rejects.toThrow("EEXIST");
   });
 
