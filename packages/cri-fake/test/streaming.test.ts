@@ -233,7 +233,7 @@ it("a port of the host leads to the pod's, for who was first", async () => {
   await vi.waitFor(() => expect(fake.serving(second)).toMatchObject([{ state: "well" }]), soon);
   expect((await fetch(url)).status).toBe(201);
   fake.kill(first);
-  await vi.waitFor(() => expect(fetch(url)).rejects.toThrow(), soon);
+  await vi.waitFor(() => expect(fetch(url)).rejects.toThrow("fetch failed"), soon);
 });
 
 async function startIn(
