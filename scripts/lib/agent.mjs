@@ -40,6 +40,7 @@ apiVersion: holdfast.agent/v1alpha1
 kind: AgentConfiguration
 stateDir: ${q(agentPaths.state)}
 runDir: ${q(agentPaths.run)}
+devicePluginsDir: ${q(agentPaths.devicePlugins)}
 `;
 }
 

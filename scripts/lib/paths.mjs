@@ -75,4 +75,6 @@ export const agentPaths = {
   run: join(runRoot, "agent"),
   pid: join(runRoot, "agent", "start.pid"),
   manifests: join(repo, "examples"),
+  /** Short, for sockets; beside it are plugins_registry and pod-resources. */
+  devicePlugins: join(runRoot, "agent", "kubelet", "device-plugins"),
 };
