@@ -75,7 +75,7 @@ test("List, Get, GetAllocatableResources and their rate", async () => {
   const { list, get, getAllocatableResources } = PodResourcesListerService;
   // kubelet: TestListPodResourcesV1, TestListPodResourcesUsesOnlyActivePodsV1
   expect(await ask(client, list, {})).toEqual({ podResources: [whole] });
-  // kubelet: TestGetPodResourcesV1
+  // kubelet: TestGetPodResourcesV1, TestGetPodResourcesWithInitContainersV1
   expect(await ask(client, get, { podName: "pod", podNamespace: "default" })).toEqual({
     podResources: whole,
   });

@@ -305,6 +305,25 @@ describe("preemption", () => {
     expect(names(podsToPreempt(preemptor, running, amounts(missing)))).toEqual(victims);
   });
 
+  // kubelet: TestAdmissionRequirementsDistance
+  it("takes who comes nearest to all that is missing before who has one of it in full", () => {
+    const missing = amounts({ cpu: "500m", memory: "500Mi" });
+    const [half, other] = [of("half", 250, 250, false), of("other", 250, 250, false)];
+    const onlyCpu = of("only-cpu", 500, 0, false);
+    expect(names(podsToPreempt(critical, [onlyCpu, half, other], missing))).toEqual(["half", "other"]);
+    // More than is missing counts for no more than enough.
+    const large = of("large", 5000, 500, false);
+    expect(names(podsToPreempt(critical, [half, large, other], missing))).toEqual(["large"]);
+  });
+
+  // kubelet: TestAdmissionRequirementsSubtract
+  it("no longer misses what it has, and never less than nothing", () => {
+    const missing = amounts({ cpu: "200m", memory: "50Mi", pods: 1 });
+    expect(podsToPreempt(critical, [guaranteed], missing)).toBe(
+      "no set of running pods found to reclaim resources: [(res: cpu, q: 100), ]",
+    );
+  });
+
   // kubelet: TestSmallerResourceRequest: equal distances
   it("decides by memory, then cpu, between equals", () => {
     const [small, large] = [of("small", 200, 100, false), of("large", 100, 200, false)];

@@ -10,6 +10,7 @@ import {
   parseTopologyScope,
   readMachineTopology,
   TopologyManager,
+  TopologyPolicy,
 } from "@holdfast/resource";
 import type { HintProvider, TopologyHint, TopologyManagerOptions } from "@holdfast/resource";
 import { EPYC, HT2, machineTree } from "./fixtures/machines.ts";
@@ -154,6 +155,45 @@ describe("TopologyManager", () => {
     expect(await count("single-numa-node", "container", N(0))).toEqual([0, 1]);
     expect(await count("single-numa-node", "pod", N(0))).toEqual([0, 1]);
     expect(await count("restricted", "container", P(0))).toEqual([0, 0]);
+  });
+
+  // kubelet: TestAddContainer, TestRemoveContainer
+  it("keeps the hint of each container until its pod has ended", async () => {
+    const topology = manager({ providers: [provider([P(1)])], policy: "restricted" });
+    expect(topology.affinity("p", "a")).toEqual({ numaNodes: undefined, preferred: false });
+    await topology.admit(pod);
+    for (const name of ["i", "a", "b"]) expect(topology.affinity("p", name)).toEqual(P(1));
+    topology.removePod("p");
+    expect(topology.affinity("p", "a")).toEqual({ numaNodes: undefined, preferred: false });
+  });
+
+  // kubelet: TestPolicyBestEffortCanAdmitPodResult, TestPolicyRestrictedCanAdmitPodResult, TestPolicySingleNumaNodeCanAdmitPodResult, TestPolicyNoneCanAdmitPodResult
+  it.each([
+    ["none", N(0), true],
+    ["best-effort", N(0), true],
+    ["best-effort", P(0), true],
+    ["restricted", N(0), false],
+    ["restricted", P(0), true],
+    ["single-numa-node", N(0), false],
+    ["single-numa-node", P(0), true],
+  ] as const)("%s with %o admits: %s", (policy, hint, admit) => {
+    const options = { preferClosestNumaNodes: false, maxAllowableNumaNodes: 8 };
+    const decision = new TopologyPolicy(policy, numaNodes, options).merge([new Map([["cpu", [hint]]])]);
+    expect(decision.admit).toBe(admit);
+  });
+
+  // kubelet: TestPolicySingleNumaNodeFilterHints
+  it.each([
+    ["nothing but several nodes", [P(0, 1), N(0, 1)], undefined, false],
+    ["one node, not preferred", [N(0), N(1)], undefined, false],
+    ["several nodes beside one", [N(0, 1), P(0, 1), P(1)], [1], true],
+    ["no opinion", [{ numaNodes: undefined, preferred: true }], undefined, true],
+    ["no opinion, not preferred", [{ numaNodes: undefined, preferred: false }], undefined, false],
+  ] as const)("single-numa-node leaves out %s", (_name, hints, nodes, admit) => {
+    const options = { preferClosestNumaNodes: false, maxAllowableNumaNodes: 8 };
+    const policy = new TopologyPolicy("single-numa-node", numaNodes, options);
+    const decision = policy.merge([new Map([["cpu", hints]])]);
+    expect(decision).toEqual({ hint: { numaNodes: nodes, preferred: admit }, admit });
   });
 
   it("keeps no hint of a pod that was refused", async () => {
