@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * What probes cost: the scheduler alone by number of workers, with how late it is; one attempt by handler, against real servers in a process of
- * their own; and both together, 100 HTTP probes a second. `--seconds N` per row (default 4), `--only scheduler|handlers|together`.
+ * their own; and both together, 100 HTTP probes a second. `--seconds N` per row (default 4), `--only scheduler|handlers|together`. With
+ * HOLDFAST_BENCH_CONTAINERD=unix://SOCKET (`node scripts/containerd.mjs up`) also what the runtime spends on a command.
  */
 import { fork } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
@@ -17,6 +18,7 @@ import type { Pod, Probe } from "@holdfast/core/pod-types";
 import { buildProbeRequest, ExecProber, ProbeManager, resolveProbe } from "@holdfast/probe";
 import type { ProbeHandlers } from "@holdfast/probe";
 import { nodeProbeHandlers } from "@holdfast/probe/node";
+import { execCost } from "./exec-cost.ts";
 import type { ServerPorts } from "./servers.ts";
 
 const ATTEMPTS = 1500;
@@ -281,9 +283,12 @@ export async function main(): Promise<void> {
   } finally {
     child.kill();
   }
+  const endpoint = process.env["HOLDFAST_BENCH_CONTAINERD"];
+  const runtime = endpoint === undefined || only !== undefined ? [] : [await execCost(endpoint)];
+  if (runtime.length > 0) console.table(runtime);
   const machine = { node: process.version, cpu: cpus()[0]?.model ?? "", cores: cpus().length };
   process.stdout.write(
-    `${JSON.stringify({ bench: "probe", machine, schedulers, handlers, together: whole })}\n`,
+    `${JSON.stringify({ bench: "probe", machine, schedulers, handlers, together: whole, runtime })}\n`,
   );
 }
 

@@ -10,6 +10,7 @@ import type { Clock } from "@holdfast/core/clock";
 import { formatDuration } from "@holdfast/core/duration";
 import { holdfastErrorIn, isDeadline } from "@holdfast/core/errors";
 import { withDeadline } from "@holdfast/core/lifecycle";
+import { CommandRemains } from "./command-remains.ts";
 import { failure, MAX_OUTPUT_BYTES, proberError } from "./outcome.ts";
 import type { ProbeOutcome } from "./outcome.ts";
 import type { HandlerRun, ProbeProcesses, ProbeRuntime } from "./ports.ts";
@@ -29,10 +30,10 @@ export interface ExecProberOptions {
   readonly clock: Clock;
   /** How much later than the command's own timeout the runtime may answer. */
   readonly answerGraceMs: number;
-  /** Counts what a command that timed out has left. Without it, one for each that the runtime did not end. */
+  /** Counts and ends what a command that timed out has left. Without it, one is counted for each that the runtime did not end. */
   readonly processes?: ProbeProcesses | undefined;
-  /** A command timed out, and so many of its processes live on. */
-  readonly onLeftBehind: (containerId: string, processes: number) => void;
+  /** A command timed out, and so many of its processes lived on; `ended` of them do no more. */
+  readonly onLeftBehind: (containerId: string, processes: number, ended: number) => void;
 }
 
 const MS = 1000;
@@ -67,13 +68,15 @@ export class ExecProber {
   }
 
   async #run(request: ExecProbeRequest, signal: AbortSignal): Promise<ProbeOutcome> {
-    const { runtime, clock, answerGraceMs } = this.#options;
+    const { runtime, clock, answerGraceMs, processes, onLeftBehind } = this.#options;
     const seconds = Math.max(Math.ceil(request.timeoutMs / MS), 1);
     const deadlineMs = seconds * MS + answerGraceMs;
-    const begunAt = clock.monotonic();
+    const { containerId, command } = request;
+    const facts = { containerId, command, timeoutMs: seconds * MS };
+    const remains = new CommandRemains(facts, { processes, clock, onLeftBehind });
     try {
       const call = runtime.execSync(
-        { containerId: request.containerId, cmd: request.command, timeout: BigInt(seconds) },
+        { containerId, cmd: command, timeout: BigInt(seconds) },
         { signal, deadlineMs },
       );
       const first = Promise.race([call, rejectionOf(signal)]);
@@ -81,25 +84,16 @@ export class ExecProber {
       const output = outputOf(answer.stdout, answer.stderr);
       return answer.exitCode === 0 ? { result: "success", output, quotes: output } : failure(output, output);
     } catch (error) {
-      const timeout = `command timed out: "${request.command.join(" ")}" timed out after ${formatDuration(seconds * MS)}`;
+      const timeout = `command timed out: "${command.join(" ")}" timed out after ${formatDuration(seconds * MS)}`;
       const ended = holdfastErrorIn(error)?.code === "CRI_RUNTIME_DEADLINE";
       if (!ended && (!isDeadline(error) || signal.aborted)) return proberError("runtime", plainText(error));
       if (!ended && !(await this.#runtimeAnswers())) return proberError("silent", plainText(error));
       // The verdict does not wait for it.
-      void this.#countLeftBehind(request.containerId, begunAt, ended ? 0 : 1);
+      void remains.tidy(ended ? 0 : 1);
       return failure(timeout);
+    } finally {
+      remains.answered();
     }
-  }
-
-  async #countLeftBehind(containerId: string, begunAt: number, least: number): Promise<void> {
-    const { processes, clock, onLeftBehind } = this.#options;
-    let count = least;
-    try {
-      count = (await processes?.leftBehind(containerId, clock.monotonic() - begunAt)) ?? least;
-    } catch {
-      // Not to be known: what the runtime's own silence says is all there is.
-    }
-    if (count > 0) onLeftBehind(containerId, count);
   }
 
   async #runtimeAnswers(): Promise<boolean> {

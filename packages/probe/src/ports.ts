@@ -53,10 +53,14 @@ export interface ProbeRuntime {
   version?(request: object, options: { readonly deadlineMs: number }): Promise<unknown>;
 }
 
-/** Looks at processes on this machine, after a command timed out. `nodeProbeProcesses` of `@holdfast/probe/node` fits. */
+/** Looks at processes on this machine, when a command times out. `nodeProbeProcesses` of `@holdfast/probe/node` fits. */
 export interface ProbeProcesses {
   /** How many processes of the container were begun by a command within the last `withinMs` and outlived it. */
   leftBehind(containerId: string, withinMs: number): Promise<number>;
+  /** The sessions that a command leads which runs there since at most `withinMs`. Without it nothing is ended. */
+  sessionsOf?(containerId: string, command: readonly string[], withinMs: number): Promise<readonly number[]>;
+  /** Ends what lives on in these sessions without their leader. Returns how many that were. */
+  endSessions?(containerId: string, sessions: readonly number[]): Promise<number>;
 }
 
 /** An attempt over the network, ready to be made. */

@@ -271,7 +271,7 @@ export class ProbeManager implements Component {
   #makeHost(): WorkerHost {
     const options = this.#options;
     const { clock, target, runtime, handlers, processes, execAnswerGraceMs: answerGraceMs } = options;
-    const onLeftBehind = (id: string, left: number): void => this.#leftBehind(id, left);
+    const onLeftBehind = this.#leftBehind.bind(this);
     const exec =
       runtime === undefined
         ? undefined
@@ -311,12 +311,10 @@ export class ProbeManager implements Component {
     };
   }
 
-  #leftBehind(containerId: string, processes: number): void {
-    this.#metrics.leftBehind(processes);
-    this.#options.logger.warn("a probe's command timed out and left processes behind", {
-      containerId,
-      processes,
-    });
+  #leftBehind(containerId: string, processes: number, ended: number): void {
+    this.#metrics.leftBehind(processes, ended);
+    const facts = { containerId, processes, ended };
+    this.#options.logger.warn("a probe's command timed out and left processes behind", facts);
   }
 
   #onAdopted(worker: ProbeWorker, previousId: string | undefined): void {

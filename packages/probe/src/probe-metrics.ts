@@ -25,6 +25,7 @@ export class ProbeMetrics {
   readonly #errors: Counter;
   readonly #changes: Counter;
   readonly #leftBehind: Counter;
+  readonly #leftEnded: Counter;
   readonly #dropped: Counter;
   readonly #workers: Gauge;
 
@@ -48,6 +49,7 @@ export class ProbeMetrics {
       "holdfast_probe_exec_left_total",
       "Processes that timed-out commands left behind.",
     );
+    this.#leftEnded = metrics.counter("holdfast_probe_exec_ended_total", "Those of them that were ended.");
     this.#dropped = metrics.counter(
       "holdfast_probe_workers_dropped_total",
       "Workers not made for want of room.",
@@ -71,8 +73,9 @@ export class ProbeMetrics {
   changed(kind: string): void {
     this.#changes.inc({ kind });
   }
-  leftBehind(processes: number): void {
+  leftBehind(processes: number, ended: number): void {
     this.#leftBehind.inc({}, processes);
+    this.#leftEnded.inc({}, ended);
   }
   dropped(): void {
     this.#dropped.inc();

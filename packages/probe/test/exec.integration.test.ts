@@ -11,15 +11,15 @@ import { nodeProbeProcesses } from "@holdfast/probe/node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 const cri = createCriClient({ endpoint: process.env["HOLDFAST_TEST_CONTAINERD"] ?? "" });
-const left: number[] = [];
+const left: { readonly processes: number; readonly ended: number }[] = [];
 let noteLeft: () => void = () => {};
 const prober = new ExecProber({
   runtime: cri,
   clock: systemClock,
   processes: nodeProbeProcesses,
   answerGraceMs: 2000,
-  onLeftBehind: (_id, processes) => {
-    left.push(processes);
+  onLeftBehind: (_id, processes, ended) => {
+    left.push({ processes, ended });
     noteLeft();
   },
 });
@@ -54,14 +54,13 @@ afterAll(async () => {
 const run = (...command: string[]): Promise<ProbeOutcome> =>
   new Promise((resolve) => prober.start({ handler: "exec", containerId, command, timeoutMs: 1000 }, resolve));
 
-/** The same, and how many processes it left. */
-async function runAndCount(
-  ...command: string[]
-): Promise<{ readonly outcome: ProbeOutcome; readonly left: number }> {
+/** The same, how many processes it left and how many of these were ended; and how many of this name live on. */
+async function runAndCount(name: string, ...command: string[]): Promise<object> {
   const noted = new Promise<void>((resolve) => (noteLeft = resolve));
   const outcome = await run(...command);
   await noted;
-  return { outcome, left: left.at(-1) ?? 0 };
+  const { output } = await run("sh", "-c", `ps -o args | grep -c '^${name}$'`);
+  return { outcome, left: left.at(-1), living: Number(output) };
 }
 
 const timedOut = (command: string): ProbeOutcome => ({
@@ -95,19 +94,21 @@ describe("a command", () => {
     expect(left).toEqual([]);
   });
 
-  test("forks: the runtime ends the command alone, what it has left is counted", async () => {
+  test("forks: the runtime ends the command alone, we what it has left", async () => {
     const script = "(trap '' TERM; exec sleep 302 >/dev/null 2>&1) & sleep 302";
-    expect(await runAndCount("sh", "-c", script)).toMatchObject({
+    expect(await runAndCount("sleep 302", "sh", "-c", script)).toMatchObject({
       outcome: timedOut(`sh -c ${script}`),
-      left: 1,
+      left: { processes: 1, ended: 1 },
+      living: 0,
     });
   });
 
-  test("forks and ignores SIGTERM while it holds the pipes: the runtime does not answer, and still it timed out", async () => {
+  test("forks and ignores SIGTERM while it holds the pipes: the runtime answers when that is ended", async () => {
     const script = "trap '' TERM; sleep 303; sleep 303";
-    expect(await runAndCount("sh", "-c", script)).toMatchObject({
+    expect(await runAndCount("sleep 303", "sh", "-c", script)).toMatchObject({
       outcome: timedOut(`sh -c ${script}`),
-      left: 1,
+      left: { processes: 1, ended: 1 },
+      living: 0,
     });
     // The container is as well as before.
     expect((await run("true")).result).toBe("success");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { describe, expect, test } from "vitest";
+import { HoldfastError } from "@holdfast/core/errors";
 import { ManualClock } from "@holdfast/core/manual-clock";
 import type { Pod } from "@holdfast/core/pod-types";
 import { FakeRuntime } from "@holdfast/cri-fake";
@@ -127,6 +128,62 @@ describe("the runtime", () => {
       output: 'command timed out: "sh -c daemon &" timed out after 1s',
     });
     expect(left).toEqual([id]);
+  });
+
+  test.each([
+    ["ends what is surely its own, and the call returns", [7], { counted: 2, ended: 1, at: 1310 }],
+    ["ends nothing that it does not know", [], { counted: 2, ended: 0, at: 11_000 }],
+  ])("hangs with the command alone, as something holds its pipes: %s", async (_name, sessions, wanted) => {
+    const clock = new ManualClock();
+    const asked: unknown[] = [];
+    const told: number[][] = [];
+    let letGo: (error: Error) => void = () => {};
+    let living = 2;
+    const prober = new ExecProber({
+      runtime: {
+        execSync: () => new Promise((_resolve, reject) => (letGo = reject)),
+        version: async () => ({}),
+      },
+      clock,
+      answerGraceMs: 10_000,
+      processes: {
+        leftBehind: async () => living,
+        sessionsOf: async (...of) => (asked.push([clock.monotonic(), ...of]), sessions),
+        endSessions: async () => {
+          const ended = living - 1;
+          living = 1;
+          const late = new HoldfastError("CRI_RUNTIME_DEADLINE", "deadline", "timed out");
+          void clock.sleep(10).then(() => letGo(late));
+          return ended;
+        },
+      },
+      onLeftBehind: (_id, counted, ended) => told.push([counted, ended]),
+    });
+    let at = 0;
+    let outcome: ProbeOutcome | undefined;
+    prober.start({ handler: "exec", containerId: "c", command: ["x", "y"], timeoutMs: 1000 }, (answer) => {
+      at = clock.monotonic();
+      outcome = answer;
+    });
+    await clock.advance(1400);
+    if (sessions.length === 0) {
+      await clock.advance(9600);
+      letGo(new HoldfastError("CRI_DEADLINE", "deadline", "no answer"));
+      await clock.settle(6);
+    }
+    expect(outcome).toMatchObject({
+      result: "failure",
+      output: 'command timed out: "x y" timed out after 1s',
+    });
+    // Again and again only while nothing is known.
+    const more = [1300, 1600, ...Array.from({ length: 12 }, (_, index) => 2200 + 800 * index)];
+    const times = sessions.length > 0 ? [800] : [800, ...more];
+    expect(asked).toEqual(times.map((ms) => [ms, "c", ["x", "y"], ms]));
+    await clock.settle(6);
+    const sum = (index: number): number => told.reduce((all, one) => all + (one[index] ?? 0), 0);
+    expect({ counted: sum(0), ended: sum(1), at }).toEqual(wanted);
+    await clock.settle(6);
+    expect(clock.waiting).toBe(0);
   });
 
   test("does not keep deadlines: ours holds", async () => {

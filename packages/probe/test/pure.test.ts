@@ -19,7 +19,13 @@ import {
 } from "@holdfast/probe";
 import type { ProbeOutcome, TimerEntry } from "@holdfast/probe";
 import { candidateNames, hostsFileAddresses, parseResolverSettings } from "../src/host-names.ts";
-import { countLeftBehind, isInContainer, parseProcStat } from "../src/proc-stat.ts";
+import {
+  commandSessions,
+  countLeftBehind,
+  isInContainer,
+  leftInSessions,
+  parseProcStat,
+} from "../src/proc-stat.ts";
 import { firstLine } from "../src/outcome.ts";
 import { requestTarget } from "../src/http-request.ts";
 import { http, podOf } from "./environment.ts";
@@ -343,8 +349,15 @@ describe("processes that a command left behind", () => {
   const stats = (...lines: string[]) => lines.map(parseProcStat).filter((stat) => stat !== undefined);
 
   test("are read from /proc", () => {
-    expect(parseProcStat(line(7, 5, 123))).toEqual({ pid: 7, session: 5, startedMs: 1230 });
+    expect(parseProcStat(line(7, 5, 123))).toEqual({
+      pid: 7,
+      parent: 1,
+      session: 5,
+      startedMs: 1230,
+    });
     expect(parseProcStat("")).toBeUndefined();
+    // Ended, and nobody has buried it.
+    expect(parseProcStat(line(7, 5, 123).replace(" S ", " Z "))).toBeUndefined();
     expect([
       isInContainer("0::/kubepods/podx/abc", "abc"),
       isInContainer("0::/cri-containerd-abc.scope", "abc"),
@@ -360,5 +373,42 @@ describe("processes that a command left behind", () => {
     const oldDaemon = line(30, 29, 500);
     expect(countLeftBehind(stats(init, worker, command, child, oldDaemon), 8000)).toBe(0);
     expect(countLeftBehind(stats(init, worker, child, oldDaemon), 8000)).toBe(1);
+  });
+
+  // 500 is outside of the container, 10 its first process.
+  const called = (pid: number, words: readonly string[], more: object = {}) => ({
+    pid,
+    parent: 500,
+    session: pid,
+    startedMs: 9000,
+    words,
+    ...more,
+  });
+  test.each<[string, readonly string[], readonly string[], object, boolean]>([
+    ["as it was called", ["check", "-v"], ["check", "-v"], {}, true],
+    ["found on the path", ["check"], ["/usr/bin/check"], {}, true],
+    ["a script behind its interpreter", ["/check.sh", "x"], ["/bin/sh", "-e", "/check.sh", "x"], {}, true],
+    ["a shell", ["sh", "-c", "a & b"], ["sh", "-c", "a & b"], {}, true],
+    ["a shell that became its last command", ["sh", "-c", "a & sleep 9 "], ["sleep", "9"], {}, true],
+    ["another command of the same program", ["check", "-v"], ["check", "-w"], {}, false],
+    ["the end of another word", ["sh", "-c", "asleep 9"], ["sleep", "9"], {}, false],
+    ["a hook of the same time", ["check"], ["sh", "-c", "daemon &"], {}, false],
+    ["what runs for long", ["check"], ["check"], { startedMs: 100 }, false],
+    ["a program of the container's own", ["check"], ["check"], { parent: 10 }, false],
+    ["one that leads no session", ["check"], ["check"], { session: 10 }, false],
+    ["no words: the kernel's, or gone", ["check"], [], {}, false],
+  ])("a command is known by its words, its age and its parent: %s", (_name, command, words, more, isIt) => {
+    const first = called(10, ["app"], { startedMs: 100 });
+    const sessions = commandSessions([first, called(20, words, more)], command, 8000);
+    expect(sessions).toEqual(isIt ? [20] : []);
+  });
+
+  test("only what is left in its session is ended, and only without it", () => {
+    const init = called(10, []);
+    const child = called(21, [], { session: 20, parent: 10 });
+    const daemon = called(31, [], { session: 30, parent: 10 });
+    expect(leftInSessions([init, child, daemon], [20]).map(({ pid }) => pid)).toEqual([21]);
+    expect(leftInSessions([init, called(20, []), child], [20])).toEqual([]);
+    expect(leftInSessions([init, child], [])).toEqual([]);
   });
 });

@@ -114,8 +114,9 @@ test("odd targets: each has the outcome and the message that the kubelet gives i
   // Counted beside the verdict, a moment later.
   const metrics = await node.until(async () => {
     const { body } = await getOverSocket(node.socket, "/metrics");
-    return /^holdfast_probe_exec_left_total [1-9]/m.test(body) && body;
-  }, "what the command left behind is counted");
+    return /^holdfast_probe_exec_ended_total [1-9]/m.test(body) && body;
+  }, "what the command left behind is ended");
+  expect(metrics).toMatch(/^holdfast_probe_exec_left_total [1-9]/m);
   expect(metrics).toMatch(/^holdfast_prober_errors_total\{why="port"\} [1-9]/m);
   const raw = await node.cli("get", "--raw", "/metrics/probes");
   expect(raw.stdout).toMatch(
