@@ -167,7 +167,7 @@ describe("memory", () => {
   });
 });
 
-// kubelet: TestPIDPressure, TestPIDPressure_VerifyPodStatus
+// kubelet: TestPIDPressure, TestPIDPressure_VerifyPodStatus, PriorityPidEvictionOrdering (node e2e)
 it("processes: who matters least and has most goes, and nobody new is let in", async () => {
   const rig = new Rig({ evictionHard: { "pid.available": "1200" } });
   rig.add("few", { priority: -1 }, { processes: 10 });

@@ -28,6 +28,30 @@ describe("detection", () => {
     expect(world.checkpoint.entries("image/").map(([key]) => key)).not.toContain(`image/${idOf("b")}`);
   });
 
+  it("an image that is listed once for each runtime handler is one image, in use or not", async () => {
+    // kubelet: TestDetectImagesInitialDetectWithRuntimeHandlerInImageCriAPIFeatureGate, with one record where the kubelet has one for each handler
+    await using world = new ImageWorld({ images: { a: 100, b: 100 } });
+    world.figures = FULL;
+    const list = world.fake.listImages.bind(world.fake);
+    Object.defineProperty(world.fake, "listImages", {
+      value: async (): ReturnType<typeof list> => {
+        const { images } = await list({});
+        return { images: [...images, ...images.map((image) => ({ ...image, pinned: false }))] };
+      },
+    });
+    await world.create("a");
+    await world.clock.advance(1);
+    expect((await world.gc.plan()).entries.map(({ image, rule }) => `${image.id.slice(-1)} ${rule}`)).toEqual(
+      expect.arrayContaining(["a in-use", "b space"]),
+    );
+    expect((await world.gc.plan()).entries).toHaveLength(3);
+    expect((await world.gc.plan()).entries.filter(({ rule }) => rule === "pinned")).toHaveLength(1);
+    const { removed } = await world.gc.deleteUnusedImages();
+    expect(removed).toEqual([idOf("b")]);
+    expect(await world.left()).toEqual(["a", "a"]);
+  });
+
+  // kubelet: ImageGarbageCollect (node e2e)
   it("ages live over a restart of the agent, and a stepped clock makes none longer than it can be", async () => {
     await using world = new ImageWorld({ images: { a: 100, b: 100 } });
     await world.create("a");

@@ -65,6 +65,7 @@ async function restartWith(node: TestNode, kubelet: Readonly<Record<string, unkn
 const BYTES = `dd if=/dev/zero of=/data/big bs=1M count=40 2>/dev/null`;
 const FILES = `i=0; while [ $i -lt 9000 ]; do : > /data/$i; i=$((i+1)); done`;
 
+// kubelet: LocalStorageEviction, InodeEviction (node e2e)
 test.each([
   ["bytes", { "nodefs.available": "45%" }, BYTES, "ephemeral-storage"],
   ["inodes", { "nodefs.inodesFree": "60%" }, FILES, "inodes"],
@@ -141,6 +142,7 @@ test.each([
 /** What is left of the machine's memory for all pods together, so that a few small ones can use it up. */
 const PODS_LIMIT = 400 * MIB;
 
+// kubelet: PriorityMemoryEvictionOrdering (node e2e)
 test("memory pressure for real: all pods together near their limit; one after the other goes, who uses most first, until enough is free", async () => {
   // Memory behind a file in /dev/shm is the pod's.
   const hog = (name: string, mib: number, over: Manifest = {}): Manifest =>

@@ -68,7 +68,7 @@ export class ImageReader {
   /** All images, with labels where they are asked for. */
   async images(signal: AbortSignal, options: { readonly labels: boolean }): Promise<readonly GcImage[]> {
     const { images } = await this.#options.runtime.listImages({}, { signal, deadlineMs: LIST_DEADLINE_MS });
-    const plain = images.map(toGcImage);
+    const plain = mergedById(images.map(toGcImage));
     return options.labels ? Promise.all(plain.map((image) => this.#withLabels(image, signal))) : plain;
   }
 
@@ -206,6 +206,16 @@ export class ImageReader {
 
 /** More images than these with labels that were asked for are asked again. */
 const MAX_LABELLED = 10_000;
+
+/** A runtime may list an image once for each of its handlers (RuntimeClassInImageCriAPI): it is removed by its id all the same, so a pin of one holds for all. */
+function mergedById(images: readonly GcImage[]): readonly GcImage[] {
+  const byId = new Map<string, GcImage>();
+  for (const image of images) {
+    const other = byId.get(image.id);
+    byId.set(image.id, other === undefined ? image : { ...image, pinned: image.pinned || other.pinned });
+  }
+  return byId.size === images.length ? images : [...byId.values()];
+}
 
 function toGcImage({ id, repoTags, repoDigests, size, pinned }: Image): GcImage {
   return { id, repoTags, repoDigests, sizeBytes: Number(size), pinned };
