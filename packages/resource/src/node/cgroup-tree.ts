@@ -2,7 +2,7 @@
 
 /** The kernel's cgroup tree, v1, hybrid or v2, through its files. */
 import { access, mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { HoldfastError } from "@holdfast/core/errors";
 import type { CgroupTree } from "../ports.ts";
@@ -39,17 +39,9 @@ class KernelCgroups implements CgroupTree {
   }
 
   async create(path: string): Promise<void> {
-    const parts = path.split("/").filter((part) => part !== "");
-    for (const root of this.#rootsOf(this.version === 1 ? V1_CONTROLLERS : [""])) {
-      let folder = root;
-      for (const part of parts) {
-        if (this.version === 2) await enableControllers(folder);
-        const parent = folder;
-        folder = join(folder, part);
-        await mkdir(folder, { recursive: true });
-        if (root === this.#roots["cpuset"] && this.version === 1) await inheritCpuset(parent, folder);
-      }
-    }
+    const make = this.version === 1 ? makeV1 : makeV2;
+    const roots = this.#rootsOf(this.version === 1 ? V1_CONTROLLERS : [""]);
+    await Promise.all(roots.map((root) => make(root, partsOf(path), root === this.#roots["cpuset"])));
   }
 
   async exists(path: string): Promise<boolean> {
@@ -143,12 +135,52 @@ async function enableControllers(folder: string): Promise<void> {
   }
 }
 
-/** On v1 a new cpuset is empty and takes no process until it has CPUs and memory nodes. */
+function partsOf(path: string): readonly string[] {
+  return path.split("/").filter((part) => part !== "");
+}
+
+/** The parents are nearly always there: they are looked at only where the kernel says that one is missing. */
+async function makeV1(root: string, parts: readonly string[], isCpuset: boolean): Promise<void> {
+  if (parts.length === 0) return;
+  const [folder, parents] = [join(root, ...parts), parts.slice(0, -1)];
+  try {
+    await mkdir(folder);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== "EEXIST" && code !== "ENOENT") throw error;
+    if (code === "ENOENT") {
+      await makeV1(root, parents, isCpuset);
+      await mkdir(folder, { recursive: true }); // somebody may have been faster
+    }
+  }
+  if (isCpuset) await inheritCpuset(join(root, ...parents), folder);
+}
+
+async function makeV2(root: string, parts: readonly string[]): Promise<void> {
+  let folder = root;
+  for (const part of parts) {
+    await enableControllers(folder);
+    folder = join(folder, part);
+    await mkdir(folder, { recursive: true });
+  }
+}
+
+/**
+ * On v1 a new cpuset is empty and takes no process until it has CPUs and memory nodes. Read without the thread pool: the kernel answers these
+ * from memory, and a round through the pool costs ten times the read. Writing takes locks of the scheduler, so it stays off the loop.
+ */
 async function inheritCpuset(parent: string, folder: string): Promise<void> {
   for (const file of ["cpuset.cpus", "cpuset.mems"]) {
-    const current = (await readFile(join(folder, file), "utf8").catch(() => "")).trim();
-    if (current === "")
-      await writeFile(join(folder, file), (await readFile(join(parent, file), "utf8")).trim());
+    if (readCpuset(join(folder, file)) === "")
+      await writeFile(join(folder, file), readFileSync(join(parent, file), "utf8").trim());
+  }
+}
+
+function readCpuset(file: string): string {
+  try {
+    return readFileSync(file, "utf8").trim();
+  } catch {
+    return "";
   }
 }
 
