@@ -53,7 +53,8 @@ const TEXTS: Readonly<
   "pod/SyncFailed": (data) => warning("FailedSync", `Error syncing pod, skipping: ${said(data, "message")}`),
   "pod/PodTerminating": (data) => {
     const reason = said(data, "reason");
-    if (reason === "Evicted") return warning(reason, said(data, "message"));
+    // Who had to go for a critical pod is told so by the reason of its status.
+    if (reason === "Evicted") return warning(said(data, "statusReason") || reason, said(data, "message"));
     if (reason !== "DeadlineExceeded") return undefined;
     return { type: "Normal", reason, message: said(data, "message") };
   },

@@ -43,6 +43,15 @@ test.each([
     { type: "Warning", reason: "Evicted", message: "The node was low on resource: memory." },
   ],
   [
+    "an end for a critical pod",
+    event("pod/PodTerminating", 1, ABOUT, {
+      reason: "Evicted",
+      statusReason: "Preempting",
+      message: "Preempted in order to admit critical pod",
+    }),
+    { type: "Warning", reason: "Preempting", message: "Preempted in order to admit critical pod" },
+  ],
+  [
     "the end of a pod's time",
     event("pod/PodTerminating", 1, ABOUT, { reason: "DeadlineExceeded", message: "late" }),
     { type: "Normal", reason: "DeadlineExceeded", message: "late" },

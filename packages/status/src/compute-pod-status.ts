@@ -95,7 +95,11 @@ function conditionsOf(
   phase: PodPhase,
   restartingAll: boolean,
 ): PodCondition[] {
-  const { pod, previous, disruption } = input;
+  const { pod, previous, failed } = input;
+  // kubelet: HandleAdmissionFailure: who has to go for a critical pod.
+  const preempted =
+    failed?.reason === "Preempting" ? { ...failed, reason: "TerminationByKubelet" } : undefined;
+  const disruption = input.disruption ?? preempted;
   const others = apiStatus(pod)?.conditions ?? previous?.conditions ?? [];
   const terminating =
     input.terminating === true || input.podIsTerminal || pod.metadata.deletionTimestamp !== undefined;

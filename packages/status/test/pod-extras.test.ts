@@ -77,6 +77,20 @@ describe("conditions of others", () => {
     ]);
   });
 
+  // kubelet: TestHandleAdmissionFailure: the victim
+  test("a pod that had to go for a critical one says so", () => {
+    const message = "Preempted in order to admit critical pod";
+    const made = generate(pod("Always"), { failed: { reason: "Preempting", message } });
+    expect([made.phase, made.reason, made.message]).toEqual(["Failed", "Preempting", message]);
+    expect(findCondition(made.conditions, "DisruptionTarget")).toMatchObject({
+      status: "True",
+      reason: "TerminationByKubelet",
+      message,
+    });
+    const evicted = generate(pod("Always"), { failed: { reason: "Evicted", message } });
+    expect(findCondition(evicted.conditions, "DisruptionTarget")).toBe(undefined);
+  });
+
   test("a disruption stays, with its time; a resize goes with the end of the pod", () => {
     const first = generate(pod("Never"), { disruption: { reason: "TerminationByKubelet", message: "m" } });
     const resize = { inProgress: { type: "PodResizeInProgress", status: "True" } as const };

@@ -18,6 +18,8 @@ export interface PodAddedData {
 export interface PodTerminatingData {
   readonly reason: TerminationReason;
   readonly message: string;
+  /** The reason that its status is given: Evicted, Preempting. Undefined: it says what became of its containers. */
+  readonly statusReason: string | undefined;
   /** Seconds for all of its containers; undefined: each container's own. */
   readonly graceSeconds: number | undefined;
 }

@@ -187,7 +187,7 @@ export class PodWorkers {
     this.#enter(worker, next);
     worker.interrupt(message);
     if (next === "terminated") return;
-    const data = { reason, message, graceSeconds: worker.graceSeconds };
+    const data = { reason, message, statusReason: failed?.reason, graceSeconds: worker.graceSeconds };
     worker.mark([this.#tell(worker, PodTerminating, data, causes)]);
   }
 
