@@ -133,7 +133,12 @@ export class DeviceManager implements Component {
     if (this.#pools.size === 0) return;
     // Who waits for a plugin has to be told when the time is over.
     const waitMs = this.#options.pluginWaitMs ?? DEFAULT_PLUGIN_WAIT_MS;
-    this.#waitOver = this.#options.clock.timer(waitMs, () => this.#options.onChanged?.());
+    this.#waitOver = this.#options.clock.timer(waitMs, () => {
+      for (const pool of this.#pools.values())
+        if (pool.phase === "unseen" && this.records.owners(pool.name).size === 0) pool.remove();
+      this.#saveSoon();
+      this.#options.onChanged?.();
+    });
     this.#registry.reconnectSoon();
   }
 

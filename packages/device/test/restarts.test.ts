@@ -68,6 +68,23 @@ test("a plugin that does not register again is called on the socket where it was
   expect(plugin.open).toBe(1);
 });
 
+test("a plugin that never comes back is forgotten after its time, unless a pod has its devices", async () => {
+  const node = new TestNode();
+  const before = await node.agent();
+  await node.plug(before, new FakePlugin([good("a")]));
+  const other = { resource: "example.com/other", socket: "other.sock" };
+  await node.plug(before, new FakePlugin([good("x")]), other);
+  await before.admit(node.pod("pod", [{ count: 1 }]));
+  await before.stop();
+  const after = await node.agent();
+  await node.clock.advance(300_000);
+  expect(after.pool(other.resource)?.phase).toBe("removed");
+  await after.stop();
+  await using third = await node.agent();
+  expect(third.pool(other.resource)).toBe(undefined);
+  expect(third.pool(RESOURCE)?.phase).toBe("unseen");
+});
+
 test("a socket that was made anew, a dead one, and one from another boot are not called", async () => {
   const anew = await plugThenStop();
   anew.plugin.identity = "socket-2";
