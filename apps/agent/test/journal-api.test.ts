@@ -122,7 +122,7 @@ test("why: the cause, the evidence, the last lines; by the manifest's name too, 
     const { code, stdout } = await run("why", name);
     expect([name, code]).toEqual([name, 0]);
     expect(stdout).toContain("c failed by itself");
-    expect(stdout).toContain("asked for by: the container itself");
+    expect(stdout).toContain("    log: ");
     expect(stdout).toContain("| its last words");
   }
   const { stdout } = await run("why", "web", "c", "-o", "json");

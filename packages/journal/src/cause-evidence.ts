@@ -10,8 +10,10 @@ import type { CauseClass, Evidence, TerminationFacts } from "./termination.ts";
 /** Probe failures shown. */
 const MAX_PROBES = 3;
 const MAX_EVIDENCE = 10;
+/** Processes shown that the kernel killed along with another one. */
+const MAX_ALONG = 2;
 /** Reasons with which the runtime tells why a process could not even be started: its message says what. */
-const START_FAILURES: ReadonlySet<string> = new Set(["StartError", "ContainerCannotRun"]);
+export const START_FAILURES: ReadonlySet<string> = new Set(["StartError", "ContainerCannotRun"]);
 
 /** Who wanted it. */
 export function askedByOf(cause: CauseClass, selected: SelectedFacts): string {
@@ -65,13 +67,16 @@ export function evidenceOf(
   exitCode: number | undefined,
   forced: boolean,
 ): readonly Evidence[] {
-  const facts = [...strongest(cause, selected), ...context(selected)];
+  const facts = [...strongest(cause, selected), ...context(cause, selected)];
   const seen = new Set<number>();
   const evidence: Evidence[] = [];
   for (const fact of facts) {
     if (fact === undefined || seen.has(fact.seq)) continue;
     seen.add(fact.seq);
-    evidence.push({ kind: fact.kind, seq: fact.seq, at: fact.at, text: factText(fact) });
+    const text = factText(fact);
+    // A probe's failure is told as an event of Kubernetes, too.
+    if (evidence.some((one) => one.text.toLowerCase() === text.toLowerCase())) continue;
+    evidence.push({ kind: fact.kind, seq: fact.seq, at: fact.at, text });
   }
   const runtime: Evidence = { kind: "runtime", text: runtimeText(known, exitCode) };
   const own = cause === "Finished" || cause === "ApplicationError" || cause === "Outside";
@@ -104,9 +109,9 @@ function strongest(cause: CauseClass, selected: SelectedFacts): readonly (FactAt
         kill,
       ];
     case "MemoryLimit":
-      return ooms.toReversed();
+      return victimsFirst(ooms);
     case "NodeOOM":
-      return [...ooms, ...nodeOoms].toReversed();
+      return victimsFirst([...ooms, ...nodeOoms]);
     case "Evicted":
       return [selected.eviction, selected.podEnding, kill];
     case "SpecChanged":
@@ -130,9 +135,17 @@ function strongest(cause: CauseClass, selected: SelectedFacts): readonly (FactAt
   }
 }
 
+/** Newest first; of a group kill the process that was too large, and then some of those that went with it. */
+function victimsFirst(ooms: SelectedFacts["ooms"]): SelectedFacts["ooms"] {
+  const newest = ooms.toReversed();
+  const along = newest.filter(({ alongWith }) => alongWith === true);
+  return [...newest.filter(({ alongWith }) => alongWith !== true), ...along.slice(0, MAX_ALONG)];
+}
+
 /** What happened in the same life and may matter: a killed child, a lost device. */
-function context({ ooms, devices }: SelectedFacts): readonly FactAt[] {
-  return [...ooms.slice(-2), ...devices.slice(-1)];
+function context(cause: CauseClass, { ooms, devices }: SelectedFacts): readonly FactAt[] {
+  const killed = cause === "MemoryLimit" || cause === "NodeOOM" ? [] : ooms.slice(-2);
+  return [...killed, ...devices.slice(-1)];
 }
 
 function runtimeText(known: TerminationFacts, exitCode: number | undefined): string {

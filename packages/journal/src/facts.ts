@@ -39,6 +39,8 @@ export type Fact =
       readonly scope: "container" | "node";
       /** Whether the container's main process was the victim; undefined when nobody knows. */
       readonly main: boolean | undefined;
+      /** It was killed because another one of its cgroup was. kernel: memory.oom.group. */
+      readonly alongWith?: boolean;
       readonly text: string;
     }
   | { readonly kind: "eviction"; readonly text: string }

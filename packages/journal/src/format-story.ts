@@ -15,13 +15,51 @@ export interface StoryFormat {
 /** The headline, then each chapter with its time and its lines. */
 export function formatStory(story: Story, format: StoryFormat): string {
   const { about, headline, chapters } = story;
-  return [`${about}: ${headline}`, ...chapters.flatMap((chapter) => chapterLines(chapter, format))].join(
-    "\n",
-  );
+  const lines = [`${about}: ${headline}`];
+  for (let at = 0; at < chapters.length;) {
+    const run = alikeFrom(chapters, at);
+    const told = run.length > MAX_ALIKE + 1 ? run.slice(0, MAX_ALIKE) : run;
+    for (const chapter of told) lines.push(...chapterLines(chapter, format));
+    const others = run.slice(told.length);
+    if (others.length > 0) lines.push(...summaryLines(others, format));
+    at += run.length;
+  }
+  return lines.join("\n");
+}
+
+/** Chapters of one kind, one after the other, that are told whole; how many more there are is told in one. */
+const MAX_ALIKE = 3;
+
+/** This chapter and those after it that say the same. */
+function alikeFrom(chapters: readonly Chapter[], at: number): readonly Chapter[] {
+  const key = kindOf(chapters[at]);
+  const end = chapters.findIndex((chapter, index) => index > at && (key === "" || kindOf(chapter) !== key));
+  return chapters.slice(at, end === -1 ? chapters.length : end);
+}
+
+/** "" is like nothing else. */
+function kindOf(chapter: Chapter | undefined): string {
+  if (chapter === undefined) return "";
+  const { termination, title } = chapter;
+  if (termination === undefined) return title;
+  const { podUid, container, cause, exitCode, reason } = termination;
+  return [podUid, container, cause, exitCode, reason].join(" ");
+}
+
+function summaryLines(others: readonly Chapter[], { now }: StoryFormat): string[] {
+  const [newest] = others;
+  const oldest = others.at(-1);
+  if (newest === undefined || oldest === undefined) return [];
+  const since = `since ${timeText(oldest.at)} (${formatAge(now - oldest.at)} ago)`;
+  return ["", `${timeText(newest.at)}  and ${others.length} times more like this, ${since}`];
+}
+
+function timeText(at: number): string {
+  return new Date(at).toISOString().replace(/\.\d+Z$/, "Z");
 }
 
 function chapterLines(chapter: Chapter, { now, lastLines }: StoryFormat): string[] {
-  const time = new Date(chapter.at).toISOString().replace(/\.\d+Z$/, "Z");
+  const time = timeText(chapter.at);
   const log = lastLines?.get(chapter.seq) ?? [];
   return [
     "",

@@ -103,7 +103,13 @@ const oom: FactReader = (data, event) => {
   const isMain = flag(data, "mainProcess", "isMainProcess", "main");
   const byType = /child/i.test(event.type) ? false : undefined;
   // A killed process with no word of which one is in the middle: the exit code decides.
-  return { kind: "oom", scope: isNode ? "node" : "container", main: isMain ?? byType, text: oomText(data) };
+  return {
+    kind: "oom",
+    scope: isNode ? "node" : "container",
+    main: isMain ?? byType,
+    ...(flag(data, "groupMember") === true && { alongWith: true }),
+    text: oomText(data),
+  };
 };
 
 function oomText(data: Readonly<Record<string, unknown>>): string {

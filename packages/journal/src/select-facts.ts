@@ -48,8 +48,10 @@ export function selectFacts(known: TerminationFacts): SelectedFacts {
     (fact): fact is Of<"started"> | Of<"starting"> =>
       (fact.kind === "started" || fact.kind === "starting") && fact.subject.containerId === containerId,
   );
-  const started = starts.findLast(({ seq }) => seq < died.seq);
-  const born = started?.seq ?? 0;
+  // A container has one life. The runtime's word of its start may come late, also behind our intent to stop it: the first word counts.
+  const ofLife = starts.filter(({ seq }) => seq < died.seq);
+  const born = ofLife[0]?.seq ?? 0;
+  const started = ofLife.find(({ kind }) => kind === "started") ?? ofLife[0];
   // Looked through many times: a life is short, and all that is known is not.
   const life = facts.filter(({ seq }) => seq > born && seq < died.seq);
   // Of the pod nothing that was before this life; a start that nobody wrote down does not hide anything.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * Adds to "a pod was added or changed" the names of the fields that changed. Owns the last spec of each pod name, in memory only; lost on a crash:
+ * Adds to "a pod was added or changed" the names of the fields that changed, and the pod's name to events that know its UID alone. Owns the last spec of each pod name, in memory only; lost on a crash:
  * the names of what changed while no agent ran.
  */
 import { computeSpecDiff } from "./compute-spec-diff.ts";
@@ -21,8 +21,9 @@ export class SpecMemory {
     this.#specs = specs;
   }
 
-  /** The event, with `changed` in its payload where fields changed and nobody has said so. */
-  enrich(event: JournalEvent): JournalEvent {
+  /** The event, with the pod's name, and `changed` in its payload where fields changed and nobody has said so. */
+  enrich(told: JournalEvent): JournalEvent {
+    const event = this.#named(told);
     const { pod, podUid } = event.subject;
     if (this.#specs === undefined || !TYPES.has(event.type) || pod === undefined || podUid === undefined)
       return event;
@@ -37,5 +38,15 @@ export class SpecMemory {
     if (before === undefined || before === spec || data["changed"] !== undefined) return event;
     const changed = computeSpecDiff(before, spec);
     return changed.length === 0 ? event : { ...event, data: { ...data, changed } };
+  }
+
+  /** Who asks for a pod's history asks by its name. */
+  #named(event: JournalEvent): JournalEvent {
+    const { pod, podUid } = event.subject;
+    if (pod !== undefined || podUid === undefined) return event;
+    const metadata = this.#specs?.get(podUid)?.metadata;
+    if (metadata === undefined) return event;
+    const name = `${metadata.namespace}/${metadata.name}`;
+    return { ...event, subject: { ...event.subject, pod: name } };
   }
 }

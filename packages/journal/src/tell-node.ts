@@ -69,9 +69,21 @@ const NODE_SENTENCES: Readonly<Record<string, Sentence>> = {
       ? `manifest ${said(data, "path")} is well again`
       : `manifest ${said(data, "path")}: ${first}`;
   },
-  "pod/PodsChanged": (data) =>
-    `source ${said(data, "source")}: ${said(data, "added")} pods added, ${said(data, "updated")} changed, ${said(data, "removed")} removed`,
+  "pod/PodsChanged": (data) => {
+    const counts = [
+      count(data, "added", "added"),
+      count(data, "updated", "changed"),
+      count(data, "removed", "removed"),
+    ];
+    return `source ${said(data, "source")}: ${counts.filter((one) => one !== "").join(", ") || "nothing changed"}`;
+  },
 };
+
+/** "2 pods added"; "" for none. */
+function count(data: Readonly<Record<string, unknown>>, key: string, what: string): string {
+  const many = said(data, key);
+  return many === "" || many === "0" ? "" : `${many} ${many === "1" ? "pod" : "pods"} ${what}`;
+}
 
 function suffix(text: string): string {
   return text === "" ? "" : ` (${text})`;

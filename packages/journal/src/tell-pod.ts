@@ -5,6 +5,7 @@ import { formatAge, formatDuration } from "@holdfast/core/duration";
 import type { JournalEvent } from "./journal-event.ts";
 import { isRecord } from "./redact.ts";
 import type { Chapter, Story } from "./story.ts";
+import { START_FAILURES } from "./cause-evidence.ts";
 import type { CauseClass, Termination } from "./termination.ts";
 
 /** What a story is made of. */
@@ -59,7 +60,42 @@ function headline(terminations: readonly Termination[], waiting: readonly Chapte
   if (last === undefined) return now === undefined ? "no container of it has ended" : now.title;
   const count = terminations.length;
   const ends = count === 1 ? "ended once" : `ended ${count < MAX_TOLD ? "" : "at least "}${count} times`;
-  return `${ends}; the last: ${last.container} ${CAUSE_WORDS[last.cause]}${first}`;
+  return `${ends}; the last: ${last.container} ${endWords(last)}${first}`;
+}
+
+/** Causes whose words say who asked for it already. */
+const SAYS_WHO: ReadonlySet<CauseClass> = new Set<CauseClass>([
+  "Finished",
+  "ApplicationError",
+  "LivenessProbe",
+  "StartupProbe",
+  "MemoryLimit",
+  "NodeOOM",
+  "Evicted",
+  "DeviceLost",
+  "Outside",
+  "DeadlineExceeded",
+  "PostStartHook",
+]);
+/** Reasons of the runtime that say no more than the exit code does. */
+const PLAIN_REASONS: ReadonlySet<string> = new Set(["", "Completed", "Error"]);
+/** Evidence that is enough of a kind for a person: our intent to stop it is in the title. */
+const IN_TITLE: ReadonlySet<string> = new Set(["kill"]);
+
+/** What speaks for the cause and is not in the title. All of it is in the ledger. */
+function evidenceLines(row: Termination): readonly string[] {
+  const told = row.evidence.filter(({ kind }) => !IN_TITLE.has(kind));
+  const words = told.every(({ kind }) => kind === "runtime") ? row.evidence : told;
+  return words
+    .filter(({ kind }) => kind !== "runtime" || !PLAIN_REASONS.has(row.reason ?? ""))
+    .map(({ text }) => text);
+}
+
+/** What happened to it, in the words of a title. */
+function endWords({ cause, reason = "" }: Termination): string {
+  return cause === "ApplicationError" && START_FAILURES.has(reason)
+    ? "could not be started"
+    : CAUSE_WORDS[cause];
 }
 
 function endChapter(row: Termination, events: readonly JournalEvent[]): Chapter {
@@ -76,14 +112,12 @@ function endChapter(row: Termination, events: readonly JournalEvent[]): Chapter 
   return {
     at: row.at,
     seq: row.seq,
-    title: `${row.container}${count} ${CAUSE_WORDS[row.cause]} (${how})${ran}`,
+    title: `${row.container}${count} ${endWords(row)} (${how})${ran}`,
     lines: [
-      `asked for by: ${row.askedBy}`,
-      ...row.evidence.map(({ text }) => text),
-      ...(row.log === undefined
-        ? []
-        : [`last lines: ${row.log.length} bytes at ${row.log.offset} of ${row.log.file}`]),
+      ...(SAYS_WHO.has(row.cause) ? [] : [`asked for by: ${row.askedBy}`]),
+      ...evidenceLines(row),
       ...(next === undefined ? [] : [next]),
+      ...(row.log === undefined ? [] : [`log: ${row.log.file}`]),
     ],
     termination: row,
   };
@@ -93,7 +127,11 @@ function endChapter(row: Termination, events: readonly JournalEvent[]): Chapter 
 function nextStart(row: Termination, events: readonly JournalEvent[]): string | undefined {
   const start = events.findLast(
     ({ type, seq, subject }) =>
-      type === "pod/ContainerStarted" && seq > row.seq && subject.container === row.container,
+      type === "pod/ContainerStarted" &&
+      seq > row.seq &&
+      subject.container === row.container &&
+      // On a slow machine a container may have died before its own start was told.
+      subject.containerId !== row.containerId,
   );
   return start === undefined ? undefined : `it was started again at ${timeText(start.at)}`;
 }
@@ -130,7 +168,9 @@ function waitingChapters(events: readonly JournalEvent[]): readonly Chapter[] {
       decided.add("");
     } else if (OBSTACLES.has(event.type)) {
       decided.add(key);
-      chapters.push(obstacleChapter(event));
+      // A sync that came to a container's wait had no other trouble: what failed before is told by the container.
+      if (event.type === "pod/BackOff") decided.add("");
+      chapters.push(obstacleChapter(event, lastFailure(event, events)));
     }
   }
   return withoutEcho(chapters, events);
@@ -160,15 +200,14 @@ function childChapters(
 ): readonly Chapter[] {
   const ended = new Set(terminations.map(({ containerId }) => containerId));
   // A group is killed with its main process: that is told by the end.
-  const fatal = new Set(
-    terminations
-      .filter(({ cause }) => cause === "MemoryLimit" || cause === "NodeOOM")
-      .flatMap(({ evidence }) => evidence.map((one) => one.seq)),
-  );
+  const killed = terminations.filter(({ cause }) => cause === "MemoryLimit" || cause === "NodeOOM");
+  const fatal = new Set(killed.flatMap(({ evidence }) => evidence.map((one) => one.seq)));
+  const groups = new Set(killed.map(({ containerId }) => containerId));
   const chapters: Chapter[] = [];
   for (const { at, data, seq, subject, type } of events) {
     if (!type.startsWith("oom/") || !isRecord(data) || chapters.length === MAX_TOLD) continue;
     if (subject.containerId === undefined || fatal.has(seq)) continue;
+    if (data["groupMember"] === true && groups.has(subject.containerId)) continue;
     // Where nobody knows whether it was the main process, a container that did not end has lost another one.
     if (
       !(data["mainProcess"] === undefined ? !ended.has(subject.containerId) : data["mainProcess"] === false)
@@ -192,7 +231,18 @@ function mebibytes(what: string, bytes: unknown): string {
   return typeof bytes === "number" ? `${what} ${(bytes / 2 ** 20).toFixed(1)} MiB` : "";
 }
 
-function obstacleChapter({ at, seq, type, subject, data }: JournalEvent): Chapter {
+/** Why the pull that is waited for failed the last time: of a container that ended, its end tells it. */
+function lastFailure({ seq, subject, data }: JournalEvent, events: readonly JournalEvent[]): string {
+  if (!isRecord(data) || data["waiting"] !== "ImagePullBackOff") return "";
+  const failed = events.find(
+    (event) =>
+      event.seq < seq && event.type === "pod/PullFailed" && event.subject.container === subject.container,
+  );
+  const message = isRecord(failed?.data) ? failed.data["message"] : undefined;
+  return typeof message === "string" ? message : "";
+}
+
+function obstacleChapter({ at, seq, type, subject, data }: JournalEvent, failure: string): Chapter {
   const payload = isRecord(data) ? data : {};
   const message = typeof payload["message"] === "string" ? payload["message"] : "";
   const waiting = payload["waiting"] ?? payload["reason"];
@@ -204,7 +254,8 @@ function obstacleChapter({ at, seq, type, subject, data }: JournalEvent): Chapte
     seq,
     title: `${who} waits: ${reason}`,
     lines: [
-      ...(message === "" ? [] : [message]),
+      ...(failure === "" ? [] : [failure]),
+      ...(message === "" || failure !== "" ? [] : [message]),
       ...(typeof left === "number" ? [`the next attempt is due at ${timeText(at + left)}`] : []),
     ],
   };

@@ -50,6 +50,11 @@ const TABLE: readonly (readonly [string, CauseClass, TerminationFacts])[] = [
     "LivenessProbe",
     ended(143, [kill("LivenessProbe"), kill("Removed", 60)]),
   ],
+  [
+    "a hook that failed, before the runtime told of the start",
+    "PostStartHook",
+    ended(137, [kill("FailedPostStartHook", 50), fact({ kind: "started", restartCount: undefined }, 60)]),
+  ],
   ["startup", "StartupProbe", ended(143, [probe("startup"), kill("StartupProbe")])],
   [
     "removed, and it ignores SIGTERM",

@@ -242,3 +242,21 @@ test("with nothing to write nothing wakes: no timer is left", async () => {
   await bench.clock.advance(3_600_000);
   expect(bench.clock.waiting).toBe(0);
 });
+
+test("an event that knows a pod by its UID alone is found by the pod's name", async () => {
+  const metadata = { name: "web", namespace: "default", uid: UID };
+  const specs = { get: (uid: string) => (uid === UID ? { metadata, spec: { containers: [] } } : undefined) };
+  await using bench = new Bench({ specs });
+  await bench.journal.start();
+  const subject = { podUid: UID, container: "web", device: "x.io/gpu/0" };
+  const lost = { healthy: false, message: "device 0 of x.io/gpu is unhealthy: it is full" };
+  bench.starts(0);
+  bench.publish("device/DeviceHealthChanged", lost, subject);
+  bench.publish("device/DeviceHealthChanged", lost, { podUid: "another" });
+  bench.dies(3);
+  expect(bench.journal.events({ pod: POD, types: ["device/*"] }).map((one) => one.subject)).toStrictEqual([
+    { ...subject, pod: POD },
+  ]);
+  const [end] = bench.journal.terminations({ pod: POD });
+  expect(end).toMatchObject({ cause: "DeviceLost", evidence: [{ text: lost.message }, {}] });
+});

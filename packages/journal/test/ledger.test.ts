@@ -213,8 +213,6 @@ test("the story: what it waits for, then each end with its evidence", async () =
       "    the next attempt is due at 2026-01-01T00:00:15Z",
       "",
       "2026-01-01T00:00:05Z  (60s ago)  web (start 1) failed by itself (exit code 1) after 5s",
-      "    asked for by: the container itself",
-      "    exit code 1",
     ].join("\n"),
   );
   bench.starts(1, { ...ABOUT, containerId: "next" });
@@ -290,17 +288,81 @@ test("a group that dies with its main process is one end, and no child's kill be
   await using bench = new Bench();
   await bench.journal.start();
   bench.starts(0);
-  const kill = { witness: "kmsg", process: "sh", memoryBytes: 25 << 20, limitBytes: 24 << 20 };
+  const kill = { witness: "kmsg", process: "tail", memoryBytes: 25 << 20, limitBytes: 24 << 20 };
   bench.publish("oom/ContainerOOM", { ...kill, pid: 8, mainProcess: false });
-  bench.publish("oom/ContainerOOM", { ...kill, pid: 7, mainProcess: true, groupMember: true });
+  const along = { ...kill, process: "sh", memoryBytes: 1 << 20, groupMember: true };
+  bench.publish("oom/ContainerOOM", { ...along, pid: 7, mainProcess: true });
+  for (const pid of [9, 10, 11]) bench.publish("oom/ContainerOOM", { ...along, pid, mainProcess: false });
   bench.dies(137);
   const chapters = bench.journal.whyPod(POD)?.chapters ?? [];
   expect(chapters.map(({ title }) => title.slice(0, 50))).toStrictEqual([
     "web (start 1) was killed by the kernel at its memo",
   ]);
-  expect(chapters[0]?.lines).toContain(
-    "process sh was killed, pid 7, it used 25Mi, the limit is 24Mi, along with the others of its cgroup (memory.oom.group)",
-  );
+  // The one that was too large is told first, and some of those that went with it.
+  const went = "it used 1Mi, the limit is 24Mi, along with the others of its cgroup (memory.oom.group)";
+  expect(chapters[0]?.lines).toEqual([
+    "process tail was killed, pid 8, it used 25Mi, the limit is 24Mi (a child process)",
+    `process sh was killed, pid 11, ${went} (a child process)`,
+    `process sh was killed, pid 10, ${went} (a child process)`,
+  ]);
+});
+
+test("ends of one kind: three are told, and how many more there were; programs get all", async () => {
+  await using bench = new Bench();
+  const { journal, clock } = bench;
+  await journal.start();
+  for (let life = 0; life < 9; life++) {
+    const about = { ...ABOUT, containerId: `id-${life}` };
+    bench.starts(life, about);
+    await clock.advance(60_000);
+    bench.dies(life === 8 ? 0 : 3, about);
+  }
+  const story = journal.whyPod(POD);
+  expect(story?.chapters).toHaveLength(9);
+  const told = formatStory(story ?? { about: "", headline: "", chapters: [] }, { now: clock.now() });
+  expect(told.split("\n").filter((line) => /^\d/.test(line))).toEqual([
+    "2026-01-01T00:09:00Z  (0s ago)  web (start 9) finished (exit code 0) after 60s",
+    "2026-01-01T00:08:00Z  (60s ago)  web (start 8) failed by itself (exit code 3) after 60s",
+    "2026-01-01T00:07:00Z  (2m ago)  web (start 7) failed by itself (exit code 3) after 60s",
+    "2026-01-01T00:06:00Z  (3m ago)  web (start 6) failed by itself (exit code 3) after 60s",
+    "2026-01-01T00:05:00Z  and 5 times more like this, since 2026-01-01T00:01:00Z (8m ago)",
+  ]);
+});
+
+test("a wait for an image says why the last pull failed; a sync's failure before it is not told again", () => {
+  const onPod = { podUid: UID, pod: POD };
+  const story = tellPod({
+    pod: POD,
+    terminations: [],
+    events: [
+      event("pod/BackOff", 4, ABOUT, {
+        waiting: "ImagePullBackOff",
+        message: "Back-off pulling image",
+        remainingMs: 5000,
+      }),
+      event("pod/SyncFailed", 3, onPod, { message: "PullImage of x: no such host", retryInMs: 10_000 }),
+      event("pod/PullFailed", 2, ABOUT, { message: "Failed to pull image x: no such host" }),
+    ],
+  });
+  expect(story?.chapters.map(({ title, lines }) => [title, ...lines])).toEqual([
+    [
+      "web waits: ImagePullBackOff",
+      "Failed to pull image x: no such host",
+      "the next attempt is due at 1970-01-01T00:00:09Z",
+    ],
+  ]);
+});
+
+test("a process that could not be started is told so, with the runtime's words", async () => {
+  const start = record({ exitCode: 128, reason: "StartError", message: "exec: /no/such: no such file" });
+  await using bench = new Bench({ records: { get: () => ({ status: { containers: [start] } }) } });
+  await bench.journal.start();
+  bench.dies(128);
+  const story = bench.journal.whyPod(POD);
+  expect(story?.headline).toBe("ended once; the last: web could not be started");
+  expect(story?.chapters[0]?.lines).toEqual([
+    "exit code 128, the runtime says StartError: exec: /no/such: no such file",
+  ]);
 });
 
 test("a pull that fails is one obstacle, with the time of the next attempt", () => {

@@ -74,7 +74,11 @@ async function why(
   const container = query.get("container") ?? undefined;
   const story = journal.whyPod(pod, container) ?? journal.whyPod(`${pod}-${nodeName()}`, container);
   if (story === undefined)
-    throw new HoldfastError("AGENT_NO_HISTORY", "not-found", `nothing is known of a pod "${pod}"`);
+    throw new HoldfastError(
+      "AGENT_NO_HISTORY",
+      "not-found",
+      `nothing is known of ${container === undefined ? "" : `a container "${container}" of `}a pod "${pod}"`,
+    );
   return { story, logs: await lastLines(journal, story) };
 }
 

@@ -131,7 +131,9 @@ test("a container sees exactly its devices, variables and mounts; the loser of t
   await using plugin = new ExamplePlugin(folder.plugins);
   await using node = await startNode({ agent: { devicePluginsDir: folder.plugins } });
   await untilAllocatable(node, 4);
-  node.write(wants("three", 3));
+  // It fails when it is told to.
+  const tells = "until [ -e /tmp/fail ]; do sleep 0.1; done; exit 3";
+  node.write(wants("three", 3, tells));
   await node.runningContainer("three");
   expect(
     await inside(node, "three", "ls /dev | grep null-; echo $NULL_DEVICES; test -c /dev/null-0 && echo char"),
@@ -142,7 +144,7 @@ test("a container sees exactly its devices, variables and mounts; the loser of t
   const { status } = await node.containerStatus(id);
   expect(status.annotations[RESOURCE]).toBe("null-0,null-1,null-2");
 
-  node.write(wants("plain", 0));
+  node.write(wants("plain", 0, tells));
   await node.runningContainer("plain");
   expect(await inside(node, "plain", "ls /dev | grep -c null-; echo [$NULL_DEVICES]")).toBe("0\n[]");
 
@@ -177,6 +179,13 @@ test("a container sees exactly its devices, variables and mounts; the loser of t
     "the pod's status says so",
   );
   expect((await node.runningContainer("three")).id).toBe(id);
+  // Who fails then failed because of it; who has none failed by itself.
+  for (const name of ["three", "plain"]) await inside(node, name, "touch /tmp/fail");
+  const why = (name: string, words: string): Promise<unknown> =>
+    node.until(async () => (await node.cli("why", name)).stdout.includes(words), `${name}: ${words}`);
+  await why("three", "main ended after one of its devices was lost");
+  expect((await node.cli("why", "three")).stdout).toContain(`device null-0 of ${RESOURCE} is unhealthy: `);
+  await why("plain", "main failed by itself");
   for (const name of ["three", "plain", "loser"]) node.remove(name);
   await node.assertNothingLeft();
 });

@@ -41,6 +41,7 @@ test("every end has its own cause", async () => {
     periodSeconds: 1,
     failureThreshold: 1,
   };
+  const unlucky = { postStart: { exec: { command: script("exit 7") } } };
   const hungry = script("echo eats; x=a; while :; do x=$x$x; done");
   await using node = await startNode({
     pods: [
@@ -50,6 +51,9 @@ test("every end has its own cause", async () => {
       pod("victim"),
       pod("sick", { containers: [container("main", { livenessProbe: sick })] }),
       pod("late", { containers: [container("main", { startupProbe: sick })] }),
+      pod("hooked", { containers: [container("main", { lifecycle: unlucky })] }),
+      pod("old", { activeDeadlineSeconds: 3 }),
+      pod("broken", { containers: [container("main", { command: ["/no/such"] })] }),
       pod("deaf", { containers: [container("main", { command: deaf })] }),
       pod("polite"),
       pod("changes"),
@@ -66,8 +70,8 @@ test("every end has its own cause", async () => {
     "the kernel's log was read",
   );
   const causes: Record<string, string> = {};
-  for (const name of ["finishes", "fails", "eats", "victim", "sick", "late", "deaf", "polite", "changes"])
-    causes[name] = (await end(node, name)).cause;
+  const names = "finishes fails eats victim sick late hooked old broken deaf polite changes";
+  for (const name of names.split(" ")) causes[name] = (await end(node, name)).cause;
   expect(causes).toEqual({
     finishes: "Finished",
     fails: "ApplicationError",
@@ -75,6 +79,9 @@ test("every end has its own cause", async () => {
     victim: "Outside",
     sick: "LivenessProbe",
     late: "StartupProbe",
+    hooked: "PostStartHook",
+    old: "DeadlineExceeded",
+    broken: "ApplicationError",
     deaf: "GracePeriodExceeded",
     polite: "Removed",
     changes: "SpecChanged",
@@ -87,6 +94,9 @@ test("every end has its own cause", async () => {
     victim: /^exit code 137, SIGKILL/,
     sick: /^liveness probe failed.*no good/i,
     late: /^startup probe failed.*no good/i,
+    hooked: /^PostStartHook failed$/,
+    old: /^pod ends: DeadlineExceeded: /,
+    broken: /^exit code 128, .*StartError: .*\/no\/such/,
     deaf: /^pod ends: Removed: /,
     polite: /^pod ends: Removed: /,
   };
@@ -100,6 +110,7 @@ test("every end has its own cause", async () => {
   const why = await node.cli("why", "fails");
   expect(why.stdout).toContain("main (start 1) failed by itself (exit code 3)");
   expect(why.stdout).toContain("| bad");
+  expect((await node.cli("why", "broken")).stdout).toMatch(/main \(start \d+\) could not be started/);
   const gone = await node.cli("why", `default/deaf-${node.name}`, "-o", "json");
   expect((JSON.parse(gone.stdout) as WhyAnswer).story.chapters.some((one) => one.termination?.forced)).toBe(
     true,
