@@ -219,14 +219,24 @@ test("with the systemd driver slices are made with systemd's properties", async 
   await pods.ensureExists(guaranteed);
   expect(calls.length, "systemd is not asked again for what it did").toBe(before);
   // Another agent process cannot know whether systemd made what is there: it asks for all of it once more.
-  await new PodContainerManager({ tree, clock, driver: "systemd", systemd, settings }).ensureExists(
-    guaranteed,
-  );
+  const podsLimits = { cpuMilli: 2000, memoryBytes: 2 ** 30, pids: undefined };
+  await new PodContainerManager({
+    tree,
+    clock,
+    driver: "systemd",
+    systemd,
+    settings,
+    podsLimits,
+  }).ensureExists(guaranteed);
   expect(calls.slice(before)).toEqual([
     "start kubepods.slice",
     "start kubepods-besteffort.slice",
     "start kubepods-burstable.slice",
     "start kubepods-poda_b.slice",
+  ]);
+  expect(properties.get("kubepods.slice")).toEqual([
+    ["CPUWeight", "t", "79"],
+    ["MemoryMax", "t", "1073741824"],
   ]);
 });
 
