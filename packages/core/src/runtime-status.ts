@@ -51,6 +51,12 @@ export interface ContainerRecord {
   /** From the annotation; "" when absent. kubelet: HashContainer. */
   readonly hash: string;
   readonly restartCount: number;
+  /** Who its first process is, where the runtime tells (containerd 2). kubelet: ContainerUser. */
+  readonly user?: {
+    readonly uid: number;
+    readonly gid: number;
+    readonly supplementalGroups?: readonly number[];
+  };
   /** Entered from containerd's exit event and not yet confirmed by a status call (DESIGN.md, principle 1). */
   readonly exitUnconfirmed?: boolean;
 }

@@ -80,6 +80,21 @@ export function buildContainer(status: ContainerStatus, item: ListedItem): Conta
     imageRef: status.imageRef,
     hash: annotations[CONTAINER_HASH_ANNOTATION] ?? "",
     restartCount: toCount(annotations[RESTART_COUNT_ANNOTATION]),
+    ...userOf(status),
+  };
+}
+
+/** Not every runtime says who it is. */
+function userOf({ user }: ContainerStatus): Pick<ContainerRecord, "user"> {
+  if (user?.linux === undefined) return {};
+  const { uid, gid, supplementalGroups } = user.linux;
+  const groups = supplementalGroups.map(Number);
+  return {
+    user: {
+      uid: Number(uid),
+      gid: Number(gid),
+      ...(groups.length === 0 ? {} : { supplementalGroups: groups }),
+    },
   };
 }
 

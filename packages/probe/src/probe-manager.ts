@@ -62,6 +62,8 @@ export class ProbeManager implements Component {
   /** Whose thresholds moved without a verdict: written within a second. */
   readonly #unsaved = new Set<ProbeWorker>();
   readonly #flushing: TimerEntry = { dueAt: 0, heapIndex: -1, onDue: () => this.#flush() };
+  /** Containers of which the log has said that their commands leave processes behind. */
+  readonly #leftTold = new Set<string>();
   #count = 0;
   /** Probes per millisecond, if all workers were asking. */
   #ratePerMs = 0;
@@ -314,12 +316,17 @@ export class ProbeManager implements Component {
   #leftBehind(containerId: string, processes: number, ended: number): void {
     this.#metrics.leftBehind(processes, ended);
     const facts = { containerId, processes, ended };
-    this.#options.logger.warn("a probe's command timed out and left processes behind", facts);
+    // Once for each container: what comes after is counted.
+    const level = this.#leftTold.has(containerId) ? "debug" : "warn";
+    if (this.#leftTold.size >= this.#options.capacity) this.#leftTold.clear();
+    this.#leftTold.add(containerId);
+    this.#options.logger[level]("a probe's command timed out and left processes behind", facts);
   }
 
   #onAdopted(worker: ProbeWorker, previousId: string | undefined): void {
     const byId = this.#byContainerId[worker.kind];
     if (previousId !== undefined && byId.get(previousId) === worker) byId.delete(previousId);
+    if (previousId !== undefined) this.#leftTold.delete(previousId);
     if (worker.containerId !== undefined) byId.set(worker.containerId, worker);
     this.#store.adopted(worker.key);
   }
@@ -347,6 +354,7 @@ export class ProbeManager implements Component {
   #onEnded(worker: ProbeWorker): void {
     const workers = this.#pods.get(worker.podUid);
     if (workers?.delete(worker) !== true) return;
+    if (worker.containerId !== undefined) this.#leftTold.delete(worker.containerId);
     this.#count -= 1;
     this.#ratePerMs = this.#count === 0 ? 0 : this.#ratePerMs - 1 / worker.spec.periodMs;
     if (workers.size === 0) this.#pods.delete(worker.podUid);

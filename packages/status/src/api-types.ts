@@ -94,11 +94,6 @@ export interface ApiPodStatus extends PodStatus {
 export interface DetailedContainerRecord extends ContainerRecord {
   /** As the runtime applied them, in the words of a spec. */
   readonly resources?: ResourceRequirements;
-  readonly user?: {
-    readonly uid: number;
-    readonly gid: number;
-    readonly supplementalGroups?: readonly number[];
-  };
 }
 
 /** The condition of this type. */
