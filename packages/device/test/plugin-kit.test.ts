@@ -7,6 +7,7 @@ import { DEVICES_ANNOTATION } from "@holdfast/core/names";
 import { serveDevicePlugin } from "@holdfast/device/plugin";
 import { expect, test, vi } from "vitest";
 import { idsOf, makePod, RESOURCE } from "./fake-plugin.ts";
+import { registerRaw, serveRaw } from "./raw-plugin.ts";
 import { hold, newFolder, startAgent } from "./sockets.ts";
 
 const until = (check: () => void | Promise<void>): Promise<void> =>
@@ -72,6 +73,19 @@ test("a plugin that is there first waits for the agent, and finds each new one",
     expect(plugin.registrations).toBe(run);
     expect(await agent.manager.admit(pod)).toEqual({ kind: "admitted" });
   }
+});
+
+test("a plugin that registers once in its life is found by the next agent", async () => {
+  const folder = await newFolder();
+  hold(await serveRaw(join(folder, "quiet.sock"), {}));
+  const first = await startAgent(folder);
+  const resourceName = "example.com/quiet";
+  expect(await registerRaw(folder, { endpoint: "quiet.sock", resourceName })).toBe("");
+  await until(() => expect(first.manager.pool(resourceName)?.phase).toBe("listing"));
+  await first[Symbol.asyncDispose]();
+  await using second = await startAgent(folder, { reconnectMs: 1 });
+  await until(() => expect(second.manager.pool(resourceName)?.phase).toBe("listing"));
+  expect(second.manager.resources()).toEqual([{ name: resourceName, capacity: 1, allocatable: 1 }]);
 });
 
 test("a plugin whose socket was swept away, as a kubelet's start does, serves on a new one", async () => {
