@@ -12,6 +12,8 @@ const MAX_PROBES = 3;
 const MAX_EVIDENCE = 10;
 /** Processes shown that the kernel killed along with another one. */
 const MAX_ALONG = 2;
+/** A runtime begins far off and comes to the point at the end. */
+const MAX_FAILURE = 500;
 /** Reasons with which the runtime tells why a process could not even be started: its message says what. */
 export const START_FAILURES: ReadonlySet<string> = new Set(["StartError", "ContainerCannotRun"]);
 
@@ -156,7 +158,7 @@ function runtimeText(known: TerminationFacts, exitCode: number | undefined): str
     ...(signal === undefined ? [] : [signal]),
     ...(reason === "" ? [] : [`the runtime says ${reason}`]),
   ];
-  const message = START_FAILURES.has(reason) ? firstLineOf(known.record?.message ?? "") : "";
+  const message = START_FAILURES.has(reason) ? firstLineOf(known.record?.message ?? "", MAX_FAILURE) : "";
   return message === "" ? parts.join(", ") : `${parts.join(", ")}: ${message}`;
 }
 

@@ -190,10 +190,10 @@ function outputFacts(value: unknown, settings: RedactionSettings, depth: number)
   return settings.outputFirstLine && text !== "" ? { bytes, firstLine: firstLineOf(text) } : { bytes };
 }
 
-/** The first line that says something, without secrets. */
-export function firstLineOf(text: string): string {
+/** The first line that says something, without secrets; `most` characters of it. */
+export function firstLineOf(text: string, most: number = MAX_FIRST_LINE): string {
   const line = text.split("\n", 20).find((one) => one.trim() !== "") ?? "";
-  return scrubText(line.trim(), MAX_FIRST_LINE);
+  return scrubText(line.trim(), most);
 }
 
 function firstWord(value: unknown): string {

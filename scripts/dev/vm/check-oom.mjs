@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * `node scripts/dev/vm/check-oom.mjs cgroupfs|systemd [groups|machine]`, run in the machine of scripts/dev/vm.sh on cgroup v2: the kernel kills at a container's limit, by group
- * and one process only, and when the machine itself has no memory left; what the agent then has in the pod's status, and what `holdfast why` tells.
+ * `node scripts/dev/vm/check-oom.mjs cgroupfs|systemd [groups|machine|clock]`, run in the machine of scripts/dev/vm.sh on cgroup v2: the kernel kills at a container's limit, by group
+ * and one process only, and when the machine itself has no memory left; what the agent then has in the pod's status, and what `holdfast why` tells. Then the machine's
+ * clock is set back by an hour, and forward again, under the agent.
  * Prints what was seen, goes on after something that is wrong, and ends with 1 then.
  */
 import { execFileSync, spawn } from "node:child_process";
@@ -63,7 +64,7 @@ function sh(command) {
 
 const holdfast = (args) => sh(`holdfast ${args} --socket ${SOCKET}`);
 
-async function until(what, ask, limitMs = 300_000) {
+async function until(what, ask, limitMs = 900_000) {
   const end = Date.now() + limitMs;
   for (;;) {
     const answer = ask();
@@ -172,6 +173,36 @@ async function checkMachine() {
   check("the agent is, too", agent.exitCode === null);
 }
 
+/** Order is by number, whatever the clock says, and each end is told once. */
+async function checkClock() {
+  console.log("\n# the clock is set back by an hour, and forward again");
+  const calm = "trap 'exit 0' TERM; sleep 1000000 & wait";
+  writeFileSync(`${MANIFESTS}/timed.json`, manifest("timed", { command: calm, memory: "" }));
+  for (const [round, step] of ["0", "-1 hour", "1 hour"].entries()) {
+    if (step !== "0") sh(`date -s '${step}'`);
+    const running = await until(`start ${round + 1}`, () => {
+      const status = statusOf("timed");
+      return status?.restartCount === round && status.state.running !== undefined ? status : undefined;
+    });
+    const id = (running?.containerID ?? "").replace(/^.*:\/\//, "");
+    sh(`ctr -n k8s.io task kill -s SIGKILL ${id}`);
+    await until(`end ${round + 1} is in the ledger`, () =>
+      endsOf("timed").some((end) => end.containerId === id),
+    );
+  }
+  const ends = endsOf("timed");
+  const told = ends.map(({ restartCount, cause }) => `${restartCount} ${cause}`).join(", ");
+  check("newest first, each once", told === "2 Outside, 1 Outside, 0 Outside", told);
+  const events = holdfast("events -o json --limit 1000")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  const inOrder = events.every(({ seq }, index) => index === 0 || seq > events[index - 1].seq);
+  const back = events.some(({ at }, index) => index > 0 && at < events[index - 1].at - 3_000_000);
+  check("events are in order of their numbers, the clock's step among them", inOrder && back);
+  console.log(holdfast("why timed"));
+}
+
 async function removeAll(names) {
   for (const name of names) rmSync(`${MANIFESTS}/${name}.json`, { force: true });
   await until("the pods are gone", () => !holdfast("get pods -o name").includes("pod/"));
@@ -194,7 +225,12 @@ for (const setting of only === "machine" ? [] : [undefined, true]) {
   check("the kernel's log, the counters and containerd agree", disagreed === "", disagreed);
   await removeAll(cases.map(({ name }) => name));
 }
-if (only !== "groups") {
+if (only === undefined || only === "clock") {
+  await start(undefined);
+  await checkClock();
+  await removeAll(["timed"]);
+}
+if (only === undefined || only === "machine") {
   await start(undefined);
   await checkMachine();
   await removeAll(["bystander"]);
