@@ -10,6 +10,8 @@ export interface Testimony {
   readonly ownCgroup: number;
   /** Kills counted by its cgroup since the watching began; undefined: it could not be read. */
   readonly cgroup: number | undefined;
+  /** Whether that count was read after all that the log tells: an earlier one, of a cgroup that is gone, may lack kills. */
+  readonly isCountFinal: boolean;
   /** Kills told by containerd; it may tell several as one. */
   readonly containerd: number;
   /** Kills told from the last two, before. */
@@ -29,12 +31,12 @@ export interface Verdict {
 
 /** Compares the witnesses: who is missing a kill, and whether that is a disagreement or was to be expected. */
 export function compareWitnesses(testimony: Testimony): Verdict {
-  const { kmsg, ownCgroup, cgroup, containerd, told, isLogWhole } = testimony;
+  const { kmsg, ownCgroup, cgroup, isCountFinal, containerd, told, isLogWhole } = testimony;
   // containerd may join kills, and it may tell the one that the cgroup counts: never added together.
   const vouched = Math.max(cgroup ?? 0, containerd > 0 ? 1 : 0);
   const untold = Math.max(vouched - kmsg - told, 0);
   const witness: OomWitness = (cgroup ?? 0) > 0 ? "cgroup" : "containerd";
   if (untold > 0) return { untold, witness, disagreement: isLogWhole ? "kernel-log-silent" : undefined };
-  const isBehind = cgroup !== undefined && cgroup < ownCgroup;
+  const isBehind = isCountFinal && cgroup !== undefined && cgroup < ownCgroup;
   return { untold: 0, witness, disagreement: isBehind ? "counter-behind" : undefined };
 }

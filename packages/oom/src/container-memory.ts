@@ -13,6 +13,10 @@ export interface RememberedContainer {
   /** The counter when the watching began, and as it was last read. */
   baseline: number | undefined;
   lastCount: number | undefined;
+  /** Its end is known. */
+  ended: boolean;
+  /** The counter was read after the end: no kill can follow that it lacks. */
+  isCountFinal: boolean;
   kmsg: number;
   /** Kills by this container's own limit, in its own cgroup: what its counter must have, too. */
   ownCgroup: number;
@@ -55,6 +59,8 @@ export class ContainerMemory {
       exitedAt: undefined,
       baseline: undefined,
       lastCount: undefined,
+      ended: false,
+      isCountFinal: false,
       kmsg: 0,
       ownCgroup: 0,
       hadGroupKill: false,

@@ -181,8 +181,10 @@ export class OomWatcher implements Component {
   /** A container ended: the log is looked at. After 137 the other witnesses are asked: its counter at once, as the cgroup soon goes. */
   noteExit(containerId: string, exitCode: number | undefined): void {
     if (this.#link === undefined) return;
-    if (exitCode === SIGKILLED) this.#askOthers(containerId);
-    else void this.#reader.poke();
+    if (exitCode === SIGKILLED) {
+      this.#memory.touch(containerId).ended = true;
+      this.#askOthers(containerId);
+    } else void this.#reader.poke();
   }
 
   /** The log and the counter now, and a comparison when all have had their time. */
@@ -337,8 +339,11 @@ export class OomWatcher implements Component {
     const entry: RememberedContainer = this.#memory.touch(containerId);
     // Only who looks the container up knows where its cgroup was.
     if (entry.cgroupPath === undefined) await this.#find(containerId);
+    const { ended } = entry;
     const count = await this.#count(entry.cgroupPath);
-    if (count !== undefined) entry.lastCount = Math.max(count, entry.lastCount ?? 0);
+    if (count === undefined) return;
+    entry.lastCount = Math.max(count, entry.lastCount ?? 0);
+    entry.isCountFinal ||= ended;
   }
 
   async #count(cgroupPath: string | undefined): Promise<number | undefined> {
@@ -362,7 +367,9 @@ export class OomWatcher implements Component {
     const facts = await this.#find(containerId);
     const entry = this.#memory.peek(containerId);
     if (entry === undefined || facts === undefined) return;
-    const count = (await this.#count(entry.cgroupPath)) ?? entry.lastCount;
+    const now = await this.#count(entry.cgroupPath);
+    const count = now ?? entry.lastCount;
+    const isCountFinal = now !== undefined || entry.isCountFinal;
     // Read after the last wait: what was told in between counts.
     if (this.#link === undefined) return;
     // A group kill's first victim is killed, and counted, twice: then the counter says nothing about single kills.
@@ -372,7 +379,15 @@ export class OomWatcher implements Component {
       this.#lastGapAt === undefined ? Infinity : this.#options.clock.monotonic() - this.#lastGapAt;
     const isLogWhole = this.#reader.problem === undefined && gapAge > 60_000;
     const { kmsg, ownCgroup, containerd, told } = entry;
-    const verdict = compareWitnesses({ kmsg, ownCgroup, cgroup: since, containerd, told, isLogWhole });
+    const verdict = compareWitnesses({
+      kmsg,
+      ownCgroup,
+      cgroup: since,
+      isCountFinal,
+      containerd,
+      told,
+      isLogWhole,
+    });
     const options = this.#subject(containerId, facts, undefined);
     entry.told += verdict.untold;
     if (verdict.untold > 0) {

@@ -210,6 +210,23 @@ test("a kill that the counter does not have is a disagreement, too", async () =>
   expect(env.events("oomwatch/")).toMatchObject([{ data: { kind: "counter-behind", kmsg: 1, cgroup: 0 } }]);
 });
 
+test("a counter that was read before the kill was counted, and is gone since, contradicts nobody", async () => {
+  await using env = new OomEnvironment();
+  env.add(ID_A, { cgroupPath: PATH_A });
+  env.counters.set(PATH_A, 0);
+  await env.watcher.start();
+  env.watcher.observe({ topic: "/tasks/start", containerId: ID_A, id: ID_A, pid: 28_438 });
+  // The event comes with the shortage, a moment before the kill.
+  env.watcher.observe({ topic: "/tasks/oom", containerId: ID_A, id: ID_A, pid: 0 });
+  await env.clock.advance(1);
+  env.kmsg.append(recordsOf("linux-3.10-memcg"));
+  env.counters.delete(PATH_A);
+  env.watcher.noteExit(ID_A, 137);
+  await env.clock.advance(5000);
+  expect(env.events("oom/")).toHaveLength(1);
+  expect(env.events("oomwatch/")).toEqual([]);
+});
+
 test("without the log containerd is believed, health says so, and nobody disagrees", async () => {
   await using env = new OomEnvironment();
   env.kmsg.failure = new Error("EACCES: permission denied");
