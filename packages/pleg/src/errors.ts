@@ -35,6 +35,17 @@ export function describeCall({ method, container, id, podUid }: PlegCall): strin
   return container === "" ? `${method} of ${id}` : `${method} of container "${container}" (${id})`;
 }
 
+/** A list lacks `what`, which the runtime still has. */
+export class ListLacksError extends HoldfastError {
+  constructor(what: string) {
+    super(
+      "PLEG_GARBAGE" satisfies PlegErrorCode,
+      "retryable",
+      `the list lacks ${what}, which the runtime still has`,
+    );
+  }
+}
+
 /** What waiters get when the PLEG stops. */
 export function stoppedError(): HoldfastError {
   return new HoldfastError("PLEG_STOPPED" satisfies PlegErrorCode, "cancelled", "the PLEG was stopped");

@@ -29,6 +29,8 @@ interface Entry {
   readonly since: number;
   failedAt: number;
   retryAt: number;
+  /** It was the list that was wrong: the next one that lacks nothing is looked into at once. */
+  lacking: boolean;
   timer: Timer | undefined;
 }
 
@@ -50,14 +52,15 @@ export class Quarantine {
     return this.#pods.has(podUid);
   }
 
-  /** Whether the pod may be looked at now. */
-  isDue(podUid: string): boolean {
+  /** Whether the pod may be looked at now, on a list that lacks something, or nothing. */
+  isDue(podUid: string, isLacking: boolean): boolean {
     const entry = this.#pods.get(podUid);
-    return entry === undefined || this.#clock.monotonic() >= entry.retryAt;
+    if (entry === undefined || this.#clock.monotonic() >= entry.retryAt) return true;
+    return entry.lacking && !isLacking;
   }
 
   /** A look that began at `beganAt` failed: the next one comes after 1 s, doubling, up to 60 s. */
-  failed(podUid: string, error: string, beganAt: number): void {
+  failed(podUid: string, error: string, beganAt: number, lacking = false): void {
     const now = this.#clock.monotonic();
     const entry = this.#pods.get(podUid) ?? {
       error,
@@ -65,10 +68,12 @@ export class Quarantine {
       since: beganAt,
       failedAt: now,
       retryAt: now,
+      lacking,
       timer: undefined,
     };
     this.#pods.set(podUid, entry);
     entry.error = error;
+    entry.lacking = lacking;
     entry.failures += 1;
     entry.failedAt = now;
     this.#arm(

@@ -8,13 +8,14 @@
  * read, so that a failed look finds the same difference again; the cache is written before an event is published; a ContainerDied that
  * an exit event announced is not announced again. Lost on a crash: all of it; the first relist brings it back.
  */
-import { errorText, HoldfastError } from "@holdfast/core/errors";
+import { errorText } from "@holdfast/core/errors";
 import { linkSignal } from "@holdfast/core/lifecycle";
 import type { LinkedSignal } from "@holdfast/core/lifecycle";
 import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
 import { computeEvents } from "./compute-events.ts";
 import type { LifecycleEvent } from "./compute-events.ts";
 import { ContainerDied, ContainerRemoved, ContainerStarted, PodSync } from "./events.ts";
+import { ListLacksError } from "./errors.ts";
 import { HeardOf } from "./heard-of.ts";
 import type { MadeItem } from "./heard-of.ts";
 import type { PlegMetrics } from "./pleg-metrics.ts";
@@ -180,7 +181,7 @@ export class Reconciler {
         ? record
         : this.records.learn(pod ?? { ...UNLISTED, uid }, listing.order);
     cache.setBehind(uid, true);
-    if (!this.quarantine.isDue(uid)) return quiet;
+    if (!this.quarantine.isDue(uid, missing.length > 0)) return quiet;
     const slot = { next: undefined };
     this.#busy.set(uid, slot);
     return {
@@ -297,11 +298,7 @@ export class Reconciler {
       signal.throwIfAborted();
       if (status === undefined) continue;
       const what = item.kind === "sandbox" ? `sandbox ${item.id}` : `container "${item.name}" (${item.id})`;
-      throw new HoldfastError(
-        "PLEG_GARBAGE",
-        "retryable",
-        `the list lacks ${what}, which the runtime still has`,
-      );
+      throw new ListLacksError(what);
     }
   }
 
@@ -335,7 +332,7 @@ export class Reconciler {
     const failure = error instanceof Error ? error : new Error(String(error));
     if (!this.quarantine.has(uid))
       options.logger.warn("pod is set apart: its status cannot be read", { podUid: uid, err: failure });
-    this.quarantine.failed(uid, errorText(failure), startedAt);
+    this.quarantine.failed(uid, errorText(failure), startedAt, failure instanceof ListLacksError);
     cache.set(uid, cache.get(uid).status, failure, startedAt);
   }
 

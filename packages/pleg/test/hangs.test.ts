@@ -173,8 +173,10 @@ test("a list that lacks what still runs is not believed: the pod is set apart un
     'the list lacks container "c" (c-5), which the runtime still has',
   );
   expect(env.pleg.get("p6").error?.message).toContain("the list lacks container");
+  // For so long that the next try would come late; the first list that is whole brings it forward.
+  await env.clock.advance(60_000);
   runtime.hidden.clear();
-  await env.clock.advance(12_000);
+  await env.clock.advance(1100);
   expect(env.pleg.get("p5").error).toBeUndefined();
   expect(env.pleg.snapshot().quarantined).toEqual([]);
   expect(env.published()).toEqual([]);
