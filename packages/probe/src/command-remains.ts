@@ -17,12 +17,12 @@ export interface CommandFacts {
   readonly timeoutMs: number;
 }
 
-/** Late, so that a command that started late is found too. */
-const LOOK_BEFORE_MS = 200;
+/** At most so long before its time is up, and not before half of it is over: most commands have answered by then, and a busy machine has time to look. */
+const LOOK_BEFORE_MS = 1000;
 /** By then the runtime has mostly killed the command itself. It counts from when that had started: so this is done again, at growing distances, until the call returns. */
 const END_AFTER_MS = 300;
 /** A command lives for a second at least, if it hangs: one that is looked for so often is not missed. */
-const LOOK_EVERY_MS = 800;
+const LOOK_EVERY_MS = 400;
 
 /** See the top of the file. */
 export class CommandRemains {
@@ -52,8 +52,9 @@ export class CommandRemains {
     this.#clock = options.clock;
     this.#onLeftBehind = options.onLeftBehind;
     this.#begunAt = options.clock.monotonic();
+    const beforeMs = Math.min(LOOK_BEFORE_MS, facts.timeoutMs / 2);
     if (this.#processes?.sessionsOf !== undefined && this.#processes.endSessions !== undefined)
-      this.#turnIn(Math.max(facts.timeoutMs - LOOK_BEFORE_MS, 0), LOOK_BEFORE_MS + END_AFTER_MS);
+      this.#turnIn(facts.timeoutMs - beforeMs, beforeMs + END_AFTER_MS);
   }
 
   /** The call is over, whatever it came to. */

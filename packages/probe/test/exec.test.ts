@@ -176,8 +176,8 @@ describe("the runtime", () => {
       output: 'command timed out: "x y" timed out after 1s',
     });
     // Again and again only while nothing is known.
-    const more = [1300, 1600, ...Array.from({ length: 12 }, (_, index) => 2200 + 800 * index)];
-    const times = sessions.length > 0 ? [800] : [800, ...more];
+    const more = [900, 1200, ...Array.from({ length: 24 }, (_, index) => 1500 + 400 * index)];
+    const times = sessions.length > 0 ? [500] : [500, ...more];
     expect(asked).toEqual(times.map((ms) => [ms, "c", ["x", "y"], ms]));
     await clock.settle(6);
     const sum = (index: number): number => told.reduce((all, one) => all + (one[index] ?? 0), 0);
