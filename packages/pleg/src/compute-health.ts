@@ -31,10 +31,11 @@ export function computeHealth(snapshot: PlegSnapshot, thresholdMs: number): Pleg
           (call) => `pod ${call.podUid}: ${describeCall(call)} has not answered for ${seconds(call.ageMs)}`,
         ),
       ...unconfirmedExits
-        .filter(({ ageMs }) => ageMs > UNCONFIRMED_LIMIT_MS)
+        // Without a pod it is another client's container, or one that has been removed: nobody waits for the word.
+        .filter(({ ageMs, podUid }) => ageMs > UNCONFIRMED_LIMIT_MS && podUid !== undefined)
         .map(
           ({ containerId, ageMs, podUid }) =>
-            `pod ${podUid ?? "unknown"}: the runtime has not confirmed the exit of ${containerId} for ${seconds(ageMs)}`,
+            `pod ${podUid}: the runtime has not confirmed the exit of ${containerId} for ${seconds(ageMs)}`,
         ),
     ],
   };

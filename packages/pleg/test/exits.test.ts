@@ -175,6 +175,7 @@ test("a sandbox's exit is a hint, not an exception", async () => {
 test("an exit that nobody confirms for a minute is a warning, not a failure, and stays an exit", async () => {
   await using env = await running();
   env.events.exit("app-1", 1);
+  env.events.exit("another client's", 1); // nobody waits for this one
   await env.clock.advance(70_000);
   expect(env.pleg.health()).toEqual({
     failures: [],
