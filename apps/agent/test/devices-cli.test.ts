@@ -70,9 +70,12 @@ test("every device in a row, what is wrong below", () => {
 });
 
 test("which runtimes resolve CDI names", () => {
-  const problem = (name: string, version: string) => cdiProblemOf({ name, version });
+  const problem = (name: string, version: string, resolvesCdi?: boolean) =>
+    cdiProblemOf({ name, version, ...(resolvesCdi === undefined ? {} : { resolvesCdi }) });
   expect(problem("containerd", "1.6.20~ds1")).toContain("resolves no CDI names");
   expect(problem("containerd", "v1.7.0")).toBeUndefined();
+  expect(problem("containerd", "1.7.24", false)).toContain("enable_cdi = true");
+  expect(problem("containerd", "1.7.24", true)).toBeUndefined();
   expect(problem("containerd", "2.1.9+unknown")).toBeUndefined();
   expect(problem("cri-o", "1.31.0")).toBeUndefined();
   expect(cdiProblemOf(undefined)).toBeUndefined();

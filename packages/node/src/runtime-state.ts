@@ -40,6 +40,8 @@ export interface RuntimeStateOptions {
 export interface RuntimeIdentity {
   readonly name: string;
   readonly version: string;
+  /** Whether it resolves CDI names, by its own settings; undefined where it does not tell. containerd: `enable_cdi`, off by default in 1.7. */
+  readonly resolvesCdi?: boolean;
 }
 
 /** Runtime and network readiness. kubelet: runtimeState + updateRuntimeUp. */
@@ -122,7 +124,9 @@ export class RuntimeState implements Component {
   async check(signal: AbortSignal): Promise<void> {
     const { runtime, clock, deadlineMs = 5000 } = this.#options;
     try {
-      const response = await runtime.status({ verbose: false }, { signal, deadlineMs });
+      // Its settings are of interest once, with its name: they are some kilobytes.
+      const verbose = this.#identity === undefined;
+      const response = await runtime.status({ verbose }, { signal, deadlineMs });
       const find = (type: string): ConditionFact | undefined =>
         response.status?.conditions.find((condition) => condition.type === type);
       this.#runtimeCondition = find("RuntimeReady") ?? {
@@ -139,7 +143,11 @@ export class RuntimeState implements Component {
       this.#callProblem = undefined;
       if (this.#identity === undefined) {
         const version = await runtime.version({ version: "v1" }, { signal, deadlineMs });
-        this.#identity = { name: version.runtimeName, version: version.runtimeVersion };
+        this.#identity = {
+          name: version.runtimeName,
+          version: version.runtimeVersion,
+          ...cdiSetting(response.info["config"]),
+        };
         this.#lastIdentity = this.#identity;
       }
     } catch (error) {
@@ -182,4 +190,10 @@ export class RuntimeState implements Component {
     (this.#options.publish ?? nullPublisher).publish(RuntimeReadinessChanged, readiness);
     this.#options.onChange?.(readiness);
   }
+}
+
+/** Out of the settings that containerd shows in a verbose Status. */
+function cdiSetting(config: string | undefined): Pick<RuntimeIdentity, "resolvesCdi"> {
+  const [, shown] = /"enableCDI":\s*(true|false)/.exec(config ?? "") ?? [];
+  return shown === undefined ? {} : { resolvesCdi: shown === "true" };
 }

@@ -75,7 +75,7 @@ function scripted(): ReadinessRuntime & {
   return {
     answer: "ready",
     calls: 0,
-    async status(_request, options) {
+    async status(request, options) {
       this.calls += 1;
       if (this.answer === "fails") throw new Error("connection refused");
       if (this.answer === "hangs")
@@ -86,7 +86,8 @@ function scripted(): ReadinessRuntime & {
         { type: "RuntimeReady", status: true, reason: "", message: "" },
         { type: "NetworkReady", status: this.answer === "ready", reason: "NoCNI", message: "no config" },
       ];
-      return { status: { conditions }, info: {}, runtimeHandlers: [], features: undefined };
+      const info: Record<string, string> = request.verbose === true ? { config: '{"enableCDI":false}' } : {};
+      return { status: { conditions }, info, runtimeHandlers: [], features: undefined };
     },
     version: async () => ({
       version: "0.1.0",
@@ -114,7 +115,7 @@ test("changes are told once, a lost runtime is down after 30 s, and stop leaves 
   runtime.answer = "ready";
   await clock.advance(500);
   expect(state.health().failures).toEqual([]);
-  expect(state.identity()).toEqual({ name: "fake", version: "1" });
+  expect(state.identity()).toEqual({ name: "fake", version: "1", resolvesCdi: false });
   runtime.answer = "fails";
   await clock.advance(30_000);
   expect(state.runtimeProblem()).toBeUndefined();

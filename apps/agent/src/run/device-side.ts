@@ -21,6 +21,7 @@ import type {
   Refusal,
   ResourceView,
 } from "@holdfast/device";
+import type { RuntimeIdentity } from "@holdfast/node";
 import type { ContainerDeviceSource, PodAdmission, PodView } from "@holdfast/pod";
 import type { AgentConfig } from "../config/agent-config.ts";
 
@@ -39,7 +40,7 @@ export interface DeviceSideOptions {
   readonly isSettled: () => boolean;
   readonly statusOf: (podUid: string) => RuntimePodStatus;
   /** Who the runtime is: not every one resolves CDI names. */
-  readonly runtimeState: { identity(): { readonly name: string; readonly version: string } | undefined };
+  readonly runtimeState: { identity(): RuntimeIdentity | undefined };
   /** Something that waiting pods may wait for has changed. */
   readonly onChanged: () => void;
   readonly onPodChanged: (podUid: string) => void;
@@ -104,12 +105,13 @@ const NO_PLUGINS: DeviceSide = {
   list: () => undefined,
 };
 
-/** containerd resolves CDI names since 1.7; before, it passes them over without a word. */
-export function cdiProblemOf(
-  identity: { readonly name: string; readonly version: string } | undefined,
-): string | undefined {
+/** containerd resolves CDI names since 1.7, where it is told to (2.0: by default); else it passes them over without a word. */
+export function cdiProblemOf(identity: RuntimeIdentity | undefined): string | undefined {
   const [, major, minor] = /^v?(\d+)\.(\d+)/.exec(identity?.version ?? "") ?? [];
   if (identity?.name !== "containerd" || major === undefined) return undefined;
-  if (Number(major) > 1 || Number(minor) >= 7) return undefined;
-  return `containerd ${identity.version} resolves no CDI names; 1.7 and later do`;
+  if (Number(major) === 1 && Number(minor) < 7)
+    return `containerd ${identity.version} resolves no CDI names; 1.7 and later do`;
+  if (identity.resolvesCdi === false)
+    return `containerd ${identity.version} resolves no CDI names: set enable_cdi = true in the CRI plugin's part of its configuration`;
+  return undefined;
 }

@@ -15,8 +15,7 @@ export class SmallDisk implements Disposable {
     const file = join(this.#dir, "disk.img");
     writeFileSync(file, "");
     truncateSync(file, bytes);
-    // No blocks for root: what is free is free for all.
-    execFileSync("mkfs.ext4", ["-q", "-F", "-m", "0", file]);
+    makeFileSystem(file);
     mkdirSync(mountpoint, { recursive: true });
     execFileSync("mount", ["-o", "loop", file, mountpoint]);
   }
@@ -34,5 +33,17 @@ export class SmallDisk implements Disposable {
       // Whoever used it has unmounted it already.
     }
     rmSync(this.#dir, { recursive: true, force: true });
+  }
+}
+
+/** No blocks for root: what is free is free for all. A bare Debian 13 has no mkfs.ext4; the busybox of the private containerd makes an ext2. */
+function makeFileSystem(file: string): void {
+  try {
+    execFileSync("mkfs.ext4", ["-q", "-F", "-m", "0", file]);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    execFileSync("busybox", ["mke2fs", "-F", "-m", "0", "-I", "256", "-b", "4096", file], {
+      stdio: "ignore",
+    });
   }
 }
