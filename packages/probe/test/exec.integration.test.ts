@@ -51,21 +51,26 @@ afterAll(async () => {
   await cri.close();
 });
 
-const run = (...command: string[]): Promise<ProbeOutcome> =>
-  new Promise((resolve) => prober.start({ handler: "exec", containerId, command, timeoutMs: 1000 }, resolve));
+/** What a command forks is only told from others' while it runs, in its last second: so long may this process stand still. */
+const FORKS_MS = 3000;
+
+const runFor = (timeoutMs: number, ...command: string[]): Promise<ProbeOutcome> =>
+  new Promise((resolve) => prober.start({ handler: "exec", containerId, command, timeoutMs }, resolve));
+
+const run = (...command: string[]): Promise<ProbeOutcome> => runFor(1000, ...command);
 
 /** The same, how many processes it left and how many of these were ended; and how many of this name live on. */
 async function runAndCount(name: string, ...command: string[]): Promise<object> {
   const noted = new Promise<void>((resolve) => (noteLeft = resolve));
-  const outcome = await run(...command);
+  const outcome = await runFor(FORKS_MS, ...command);
   await noted;
   const { output } = await run("sh", "-c", `ps -o args | grep -c '^${name}$'`);
   return { outcome, left: left.at(-1), living: Number(output) };
 }
 
-const timedOut = (command: string): ProbeOutcome => ({
+const timedOut = (command: string, after = "1s"): ProbeOutcome => ({
   result: "failure",
-  output: `command timed out: "${command}" timed out after 1s`,
+  output: `command timed out: "${command}" timed out after ${after}`,
 });
 
 describe("a command", () => {
@@ -97,7 +102,7 @@ describe("a command", () => {
   test("forks: the runtime ends the command alone, we what it has left", async () => {
     const script = "(trap '' TERM; exec sleep 302 >/dev/null 2>&1) & sleep 302";
     expect(await runAndCount("sleep 302", "sh", "-c", script)).toMatchObject({
-      outcome: timedOut(`sh -c ${script}`),
+      outcome: timedOut(`sh -c ${script}`, "3s"),
       left: { processes: 1, ended: 1 },
       living: 0,
     });
@@ -106,7 +111,7 @@ describe("a command", () => {
   test("forks and ignores SIGTERM while it holds the pipes: the runtime answers when that is ended", async () => {
     const script = "trap '' TERM; sleep 303; sleep 303";
     expect(await runAndCount("sleep 303", "sh", "-c", script)).toMatchObject({
-      outcome: timedOut(`sh -c ${script}`),
+      outcome: timedOut(`sh -c ${script}`, "3s"),
       left: { processes: 1, ended: 1 },
       living: 0,
     });
