@@ -16,8 +16,16 @@ export const FLOOR_LABEL = "holdfast.bench/floor";
 
 /** kubelet: securitycontext.defaultMaskedPaths, defaultReadonlyPaths. */
 const MASKED_PATHS = [
-  ...["asound", "acpi", "interrupts", "kcore", "keys", "latency_stats", "timer_list", "timer_stats"],
-  ...["sched_debug", "scsi"],
+  "asound",
+  "acpi",
+  "interrupts",
+  "kcore",
+  "keys",
+  "latency_stats",
+  "timer_list",
+  "timer_stats",
+  "sched_debug",
+  "scsi",
 ].map((name) => `/proc/${name}`);
 const READONLY_PATHS = ["bus", "fs", "irq", "sys", "sysrq-trigger"].map((name) => `/proc/${name}`);
 
