@@ -138,10 +138,11 @@ export class FilePodSource implements Component {
     return this.#merged.pods;
   }
 
-  /** Everything that is wrong now: with the folder, with files, between files. */
+  /** Everything that is wrong now: with the folder, then file by file in the order of their names. */
   problems(): readonly ManifestProblem[] {
     const folder = this.#folderProblem === undefined ? [] : [this.#folderProblem];
-    return [...folder, ...this.#files.problems(), ...this.#merged.conflicts];
+    const files = [...this.#files.problems(), ...this.#merged.conflicts];
+    return [...folder, ...files.toSorted((a, b) => (a.file < b.file ? -1 : Number(a.file > b.file)))];
   }
 
   /** What is wrong with the manifest that a pod comes from: while there are errors, its last good version runs. */
@@ -194,19 +195,23 @@ export class FilePodSource implements Component {
   }
 
   async #openWatch(signal: AbortSignal): Promise<void> {
+    let lost = false;
     try {
       const opening = this.#options.folder.watch(
         (hint) => this.#onHint(hint),
         (reason) => {
+          lost = true;
           this.#logger.warn("manifest folder is no longer watched", {
             path: this.#options.folder.path,
             reason,
           });
-          void this.#closeWatch().then(() => this.#scanSoon());
+          if (this.#watch !== undefined) void this.#closeWatch().then(() => this.#scanSoon());
         },
       );
-      this.#watch = await withDeadline(this.#options.clock, CALL_DEADLINE_MS, "watching manifests", opening);
-      if (signal.aborted) await this.#closeWatch();
+      const watch = await withDeadline(this.#options.clock, CALL_DEADLINE_MS, "watching manifests", opening);
+      // One that was lost before it was open would be taken for one that tells of changes; it is tried anew at the next look.
+      if (lost || signal.aborted) await watch.close();
+      else this.#watch = watch;
     } catch (err) {
       this.#logger.debug("manifest folder is not watched", { path: this.#options.folder.path, err });
     }

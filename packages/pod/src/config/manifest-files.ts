@@ -70,7 +70,9 @@ export class ManifestFiles {
   /** The file cannot be read now: its pods stay. */
   unreadable(path: string, error: unknown): void {
     const good = this.#files.get(path)?.good;
-    const reason = `cannot be read: ${errorText(error)}`;
+    const text = errorText(error);
+    // The problem names its file already.
+    const reason = `cannot be read: ${text.startsWith(`${path}: `) ? text.slice(path.length + 2) : text}`;
     this.#files.set(path, {
       version: undefined,
       good,

@@ -126,8 +126,10 @@ async function watchFolder(
   watcher.on("unlinkDir", (path) => {
     if (resolve(String(path)) === root) lose("the folder was removed or moved");
   });
-  watcher.on("error", (error) => lose(errorText(error)));
-  await whenReady(watcher);
+  watcher.on("error", (error) => {
+    if (!isOfAnEntry(error, root)) lose(errorText(error));
+  });
+  await whenReady(watcher, root);
   return {
     close: async () => {
       lost = true;
@@ -136,11 +138,19 @@ async function watchFolder(
   };
 }
 
-function whenReady(watcher: FSWatcher): Promise<void> {
+/** One entry that cannot be followed (a loop of links) leaves the others watched; the file source names it when it looks at it. */
+function isOfAnEntry(error: unknown, root: string): boolean {
+  if (!(error instanceof Error) || !("path" in error) || typeof error.path !== "string") return false;
+  return dirname(error.path) === root;
+}
+
+function whenReady(watcher: FSWatcher, root: string): Promise<void> {
   return new Promise((resolveReady) => {
     watcher.once("ready", () => resolveReady());
     // A watcher that fails at once is told as lost.
-    watcher.once("error", () => resolveReady());
+    watcher.on("error", (error) => {
+      if (!isOfAnEntry(error, root)) resolveReady();
+    });
   });
 }
 

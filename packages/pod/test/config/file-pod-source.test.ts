@@ -342,6 +342,26 @@ describe("bad manifests never take a pod away", () => {
   });
 });
 
+describe("a watch that is lost before it is open", () => {
+  it("is opened anew, and tells of changes then", async () => {
+    await using env = new Env();
+    const { folder } = env;
+    const watch = folder.watch.bind(folder);
+    folder.watch = (_onHint, onLost) => {
+      folder.watch = watch;
+      onLost("an error at once");
+      return Promise.resolve({ close: async () => {} });
+    };
+    await env.source.start();
+    expect(folder.watchers).toBe(0);
+    await env.clock.advance(1000);
+    expect(folder.watchers).toBe(1);
+    folder.moveIn("a.yaml", pod("a"));
+    await env.clock.advance(10);
+    expect(env.running).toEqual(["a-n1 a:1"]);
+  });
+});
+
 describe("start and stop", () => {
   it("stop twice, stop before start, stop while a file is waited for", async () => {
     const env = new Env();
