@@ -36,7 +36,7 @@ describe("the README", () => {
   it("opens with a program that runs", async () => {
     const [warning, ran, ...more] = (await run(programs[0] ?? "")).split("\n");
     expect(warning).toBe(
-      "/etc/holdfast/manifests/web.yaml:6:3: warning: spec.priority: has no effect unless evictStaticPods is set: pods of manifests are not evicted",
+      "/etc/holdfast/manifests/web.yaml:6:3: warning: spec.priority: only says who makes room on a full node unless evictStaticPods is set: pods of manifests are not evicted",
     );
     expect(ran).toMatch(/^web-node-1 [0-9a-f]{32} Always$/);
     expect(more).toEqual([""]);

@@ -77,7 +77,7 @@ export type { MemoryReservation, ReservedMemory } from "./memory/reserved-memory
 export { StaticMemoryPolicy } from "./memory/static-memory-policy.ts";
 export type { StaticMemoryPolicyOptions } from "./memory/static-memory-policy.ts";
 export { computeFit, isCriticalPod, isStaticPod } from "./admission/compute-fit.ts";
-export type { FitFailure, FitOptions, Shortage } from "./admission/compute-fit.ts";
+export type { CriticalOptions, FitFailure, FitOptions, Shortage } from "./admission/compute-fit.ts";
 export { computePreemption, isPreemptable, podsToPreempt } from "./admission/compute-preemption.ts";
 export type { PreemptionPlan } from "./admission/compute-preemption.ts";
 export { matchesNode, untoleratedTaint } from "./admission/node-affinity.ts";

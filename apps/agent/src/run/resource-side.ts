@@ -130,6 +130,7 @@ export function makeResourceSide(options: ResourceSideOptions): ResourceSide {
     logger: options.logger.child({ component: "admission" }),
     node: () => nodeInfo(config.nodeName, machine, allocatable),
     fit: { staticPodsAnywhere: true },
+    critical: { staticPodsMayGo: config.eviction.evictStaticPods },
     ...(topology === undefined ? {} : { topology }),
     release: (uid) => {
       cpu?.removePod(uid);

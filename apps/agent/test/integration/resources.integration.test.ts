@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Requests and limits, read where the kernel keeps them; what a container may do; its environment.
+import { availableParallelism } from "node:os";
 import { expect, test } from "vitest";
 import { cgroupOf, readCgroupFile } from "./harness/cgroups.ts";
 import { container, pod } from "./harness/manifests.ts";
+import type { Manifest } from "./harness/manifests.ts";
 import { startNode } from "./harness/test-node.ts";
 import type { TestNode } from "./harness/test-node.ts";
 
@@ -108,4 +110,41 @@ test("command, args, workingDir and env with references", async () => {
     "the log shows what was expanded",
   );
   expect(await exec(node, "environment", "echo $POD")).toBe(`environment-${node.name}`);
+});
+
+// kubelet: CriticalPodsTest (node e2e)
+test("on a full node a critical pod ends who matters less, who says so; a pod that matters less waits, and comes when there is room", async () => {
+  const asks = (name: string, cpu: string, spec: Record<string, unknown>): Manifest =>
+    pod(name, {
+      containers: [container("main", { resources: { requests: { cpu } } })],
+      terminationGracePeriodSeconds: 1,
+      ...spec,
+    });
+  await using node = await startNode({
+    kubelet: { systemReserved: { cpu: `${(availableParallelism() - 1) * 1000}m` } },
+    pods: [asks("small", "100m", { priority: 5 }), asks("large", "800m", { priority: 5 })],
+  });
+  const small = await node.runningContainer("small");
+  await node.runningContainer("large");
+  node.write(asks("late", "500m", { priority: 5 }));
+  await node.until(async () => (await node.pod("late"))?.status.reason === "OutOfcpu", "the late pod waits");
+
+  node.write(asks("critical", "500m", { priorityClassName: "system-node-critical" }));
+  await node.runningContainer("critical");
+  expect((await node.pod("large"))?.status).toMatchObject({
+    phase: "Failed",
+    reason: "Preempting",
+    message: "Preempted in order to admit critical pod",
+  });
+  const told = JSON.stringify((await node.pod("large"))?.status.conditions);
+  expect(told).toContain('"type":"DisruptionTarget","status":"True","reason":"TerminationByKubelet"');
+  expect((await node.cli("describe", "pod", "large")).stdout).toMatch(/Warning +Preempting/);
+  expect((await node.runningContainer("small")).id).toBe(small.id);
+  expect((await node.cli("why", "large")).stdout).toContain("Preempted in order to admit critical pod");
+  expect((await node.pod("late"))?.status.reason).toBe("OutOfcpu");
+  node.remove("critical");
+  await node.runningContainer("late");
+  expect((await node.pod("large"))?.status.reason).toBe("Preempting");
+  for (const name of ["small", "large", "late"]) node.remove(name);
+  await node.assertNothingLeft();
 });

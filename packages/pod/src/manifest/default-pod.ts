@@ -45,9 +45,17 @@ export function defaultPod(written: WrittenPod, { nodeName, uid }: StaticPodOrig
 /** kubelet: the file source tolerates every NoExecute taint. */
 const TOLERATES_ALL = { operator: "Exists", effect: "NoExecute" };
 
+/** The classes that every cluster has. kubelet: scheduling.SystemPriorityClasses. */
+const SYSTEM_PRIORITIES: ReadonlyMap<string, number> = new Map([
+  ["system-node-critical", 2_000_001_000],
+  ["system-cluster-critical", 2_000_000_000],
+]);
+
 function defaultSpec(spec: PodSpec, nodeName: string): PodSpec {
-  const { hostNetwork = false } = spec;
+  const { hostNetwork = false, priorityClassName = "" } = spec;
+  const priority = SYSTEM_PRIORITIES.get(priorityClassName);
   return {
+    ...(priority === undefined ? {} : { priority }),
     restartPolicy: "Always",
     terminationGracePeriodSeconds: 30,
     dnsPolicy: "ClusterFirst",

@@ -29,13 +29,10 @@ export class DocumentReport implements Report {
     this.#add("warning", fieldPath, reason);
   }
 
-  /** Of what only eviction heeds. */
-  warnUnlessEvictable(fieldPath: string): void {
+  /** Of what only eviction heeds, or nearly. */
+  warnUnlessEvictable(fieldPath: string, effect = "has no effect"): void {
     if (!this.#evictable)
-      this.warning(
-        fieldPath,
-        "has no effect unless evictStaticPods is set: pods of manifests are not evicted",
-      );
+      this.warning(fieldPath, `${effect} unless evictStaticPods is set: pods of manifests are not evicted`);
   }
 
   /** Whether something at or below the path is already known to be wrong: then what follows from it is not said again. */

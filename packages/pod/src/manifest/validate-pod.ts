@@ -93,7 +93,7 @@ function validateSpec(spec: Loose<PodSpec>, report: DocumentReport, options: Val
     );
   // One of the system's is heeded by the kernel's OOM killer, too.
   if (spec.priority !== undefined && spec.priority !== 0 && spec.priority < SYSTEM_CRITICAL)
-    report.warnUnlessEvictable("spec.priority");
+    report.warnUnlessEvictable("spec.priority", "only says who makes room on a full node");
   const { nodeName } = spec;
   if (nodeName !== undefined && options.nodeName !== undefined && nodeName !== options.nodeName)
     report.error(

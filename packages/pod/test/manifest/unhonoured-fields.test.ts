@@ -108,9 +108,10 @@ describe("fields that are not honoured", () => {
     ],
   ];
   it.each(heededByEviction)("warns of %s unless static pods are evicted", (field, text) => {
-    expect(problemsOf(text)).toEqual([
-      expect.stringContaining(`warning: ${field}: has no effect unless evictStaticPods is set`),
-    ]);
+    const [problem, ...more] = problemsOf(text);
+    expect(problem).toContain(`warning: ${field}: `);
+    expect(problem).toContain(" unless evictStaticPods is set: ");
+    expect(more).toEqual([]);
     const origin = { path: "/m/web.yaml", nodeName: "n1", evictable: true };
     expect(readManifest(new TextEncoder().encode(text), origin)).toMatchObject({
       failed: false,
@@ -121,6 +122,15 @@ describe("fields that are not honoured", () => {
   it("says nothing of the system's own priority", () => {
     const spec = "priority: 2000001000\npriorityClassName: system-node-critical";
     expect(problemsOf(podText({ spec }))).toEqual([]);
+  });
+
+  it.each([
+    ["system-node-critical", 2_000_001_000],
+    ["system-cluster-critical", 2_000_000_000],
+    ["high", undefined],
+  ])("the class %s means priority %s", (name, priority) => {
+    const { pods } = read(podText({ spec: `priorityClassName: ${name}` }));
+    expect(pods[0]?.pod.spec.priority).toBe(priority);
   });
 
   it("says nothing of values that mean the same as nothing", () => {

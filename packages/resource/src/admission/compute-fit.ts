@@ -43,10 +43,17 @@ export function isStaticPod({ metadata }: Pod): boolean {
 
 const SYSTEM_CRITICAL = 2_000_000_000;
 
+/** How {@link isCriticalPod} looks at static pods. */
+export interface CriticalOptions {
+  /** Static pods below the system's own priority are pods like others: they may be ended, and nobody is for them. Default false, as in the kubelet. */
+  readonly staticPodsMayGo?: boolean | undefined;
+}
+
 /** kubelet: types.IsCriticalPod. */
-export function isCriticalPod(pod: Pod): boolean {
-  if (isStaticPod(pod) || pod.metadata.annotations?.[CONFIG_MIRROR_ANNOTATION] !== undefined) return true;
-  return (pod.spec.priority ?? 0) >= SYSTEM_CRITICAL;
+export function isCriticalPod(pod: Pod, { staticPodsMayGo = false }: CriticalOptions = {}): boolean {
+  if ((pod.spec.priority ?? 0) >= SYSTEM_CRITICAL) return true;
+  const isStatic = isStaticPod(pod) || pod.metadata.annotations?.[CONFIG_MIRROR_ANNOTATION] !== undefined;
+  return isStatic && !staticPodsMayGo;
 }
 
 /** How {@link computeFit} looks at a pod. */

@@ -4,8 +4,8 @@
  */
 import { podQosClass } from "@holdfast/core/pod";
 import type { Pod, QosClass } from "@holdfast/core/pod-types";
-import { isCriticalPod, isStaticPod } from "./compute-fit.ts";
-import type { FitFailure } from "./compute-fit.ts";
+import { isCriticalPod } from "./compute-fit.ts";
+import type { CriticalOptions, FitFailure } from "./compute-fit.ts";
 import { podRequests } from "./pod-requests.ts";
 import type { ResourceAmounts } from "./pod-requests.ts";
 
@@ -16,9 +16,6 @@ export type PreemptionPlan =
   | { readonly kind: "preempt"; readonly victims: readonly Pod[]; readonly signal: string }
   /** It is critical, and nobody's end would help. */
   | { readonly kind: "impossible"; readonly message: string };
-
-/** kubelet: system-node-critical. */
-const STATIC_PRIORITY = 2_000_001_000;
 
 /** Amounts that are still missing, by resource, none of them zero. */
 type Requirements = ResourceAmounts;
@@ -33,8 +30,9 @@ export function computePreemption(
   pod: Pod,
   failures: readonly FitFailure[],
   running: readonly Pod[],
+  options: CriticalOptions = {},
 ): PreemptionPlan {
-  if (!isCriticalPod(pod)) return { kind: "refuse", failures };
+  if (!isCriticalPod(pod, options)) return { kind: "refuse", failures };
   const others = failures.filter(({ shortage }) => shortage === undefined);
   if (others.length > 0) return { kind: "refuse", failures: others };
   const needs = failures.flatMap(({ shortage }) => (shortage === undefined ? [] : [shortage]));
@@ -43,7 +41,7 @@ export function computePreemption(
       ({ resource, requested, used, capacity }) => [resource, requested - (capacity - used)] as const,
     ),
   );
-  const victims = podsToPreempt(pod, running, missing);
+  const victims = podsToPreempt(pod, running, missing, options);
   if (typeof victims === "string") {
     const message = `Unexpected error while attempting to recover from admission failure: preemption: error finding a set of pods to preempt: ${victims}`;
     return { kind: "impossible", message };
@@ -51,16 +49,11 @@ export function computePreemption(
   return { kind: "preempt", victims, signal: needs[0]?.resource ?? "" };
 }
 
-/** kubelet: Preemptable. */
-export function isPreemptable(preemptor: Pod, victim: Pod): boolean {
-  if (isCriticalPod(preemptor) && !isCriticalPod(victim)) return true;
-  const [mine, its] = [priorityOf(preemptor), priorityOf(victim)];
+/** kubelet: Preemptable. Priorities are compared where both have one, also of static pods. */
+export function isPreemptable(preemptor: Pod, victim: Pod, options: CriticalOptions = {}): boolean {
+  if (isCriticalPod(preemptor, options) && !isCriticalPod(victim, options)) return true;
+  const [mine, its] = [preemptor.spec.priority, victim.spec.priority];
   return mine !== undefined && its !== undefined && mine > its;
-}
-
-/** All static pods are equally important, whatever their manifests say. */
-function priorityOf(pod: Pod): number | undefined {
-  return isStaticPod(pod) ? STATIC_PRIORITY : pod.spec.priority;
 }
 
 /** As few and as unimportant pods as free `missing`; a text when even all would not. kubelet: getPodsToPreempt. */
@@ -68,9 +61,11 @@ export function podsToPreempt(
   preemptor: Pod,
   running: readonly Pod[],
   missing: Requirements,
+  options: CriticalOptions = {},
 ): readonly Pod[] | string {
   const candidates = running
-    .filter((pod) => pod.metadata.uid !== preemptor.metadata.uid && isPreemptable(preemptor, pod))
+    .filter(({ metadata }) => metadata.uid !== preemptor.metadata.uid)
+    .filter((pod) => isPreemptable(preemptor, pod, options))
     .map((pod) => ({ pod, requests: podRequests(pod) }));
   const unmet = subtract(missing, candidates);
   if (unmet.size > 0) return noSet(unmet);

@@ -20,7 +20,7 @@ import { formatPod } from "@holdfast/core/pod";
 import type { Pod } from "@holdfast/core/pod-types";
 import type { AdmitResult, TopologyManager } from "../topology/topology-manager.ts";
 import { computeFit, isCriticalPod } from "./compute-fit.ts";
-import type { FitOptions } from "./compute-fit.ts";
+import type { CriticalOptions, FitOptions } from "./compute-fit.ts";
 import { PodRefused } from "../events.ts";
 import { computePreemption } from "./compute-preemption.ts";
 import type { NodeInfo } from "./scheduling-spec.ts";
@@ -46,6 +46,8 @@ export interface NodeAdmissionOptions {
     victim: Pod,
     text: { readonly reason: string; readonly message: string },
   ) => Promise<void>;
+  /** Who is critical. */
+  readonly critical?: CriticalOptions;
   /** Asked before resources are given: eviction, sysctls. */
   readonly before?: readonly AdmitHandler[];
   /** Asked last: AppArmor, node shutdown. */
@@ -153,10 +155,10 @@ export class NodeAdmission {
   async #fit(pod: Pod, others: readonly Pod[]): Promise<AdmitResult> {
     const failures = computeFit(pod, this.#options.node(pod), others, this.#options.fit);
     if (failures.length === 0) return ADMITTED;
-    const { preempt } = this.#options;
+    const { preempt, critical } = this.#options;
     // Without anybody to be ended for it a critical pod is refused in the words of what it lacks.
-    if (preempt === undefined || !isCriticalPod(pod)) return refusal(failures);
-    const plan = computePreemption(pod, failures, others);
+    if (preempt === undefined || !isCriticalPod(pod, critical)) return refusal(failures);
+    const plan = computePreemption(pod, failures, others, critical);
     if (plan.kind === "refuse") return refusal(plan.failures);
     // The kubelet tells here of its own failure to find victims; what the pod lacks tells people more.
     if (plan.kind === "impossible") return refusal(failures);
