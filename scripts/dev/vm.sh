@@ -56,8 +56,9 @@ make_disk() {
 make_checkout() {
   local stage=$folder/checkout
   mkdir -p "$stage"
-  tar -C "$repo" -c --exclude=./.git --exclude=./.holdfast --exclude=./bench-results --exclude='@bufbuild+buf*' --exclude='@turbo*' --exclude='*typescript-linux*' \
-    --exclude='dprint-node*' --exclude='@rolldown*' --exclude='@ox*' --exclude='oxfmt*' --exclude='@esbuild*' --exclude='lightningcss*' . | tar -x -C "$stage" --overwrite
+  # Status 1: a file changed meanwhile, like the link count of what another clone shares with this one.
+  { tar -C "$repo" -c --exclude=./.git --exclude=./.holdfast --exclude=./bench-results --exclude='@bufbuild+buf*' --exclude='@turbo*' --exclude='*typescript-linux*' \
+    --exclude='dprint-node*' --exclude='@rolldown*' --exclude='@ox*' --exclude='oxfmt*' --exclude='@esbuild*' --exclude='lightningcss*' . || [ $? -eq 1 ]; } | tar -x -C "$stage" --overwrite
   rm -f "$folder/checkout.img"
   mke2fs -q -t ext4 -L checkout -d "$stage" "$folder/checkout.img" 2G
   rm -rf "$stage"

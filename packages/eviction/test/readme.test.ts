@@ -29,7 +29,7 @@ it("the program runs as pasted", () => {
   expect(output).toMatch(
     /^ending greedy within 1 s: The node was low on resource: memory\. Threshold quantity: 100Ti, available: \d+\w*\. Container main was using 200Mi/,
   );
-  expect(output).toContain("MemoryPressure=True DiskPressure=False PIDPressure=False");
+  expect(output).toContain("MemoryPressure=True\nDiskPressure=False\nPIDPressure=False");
 });
 
 it("lists every event, metric, error code and function", () => {

@@ -22,7 +22,12 @@ export type {
 } from "./image/image-gc-facts.ts";
 export { DEFAULT_IMAGE_GC_POLICY, resolveImageGcPolicy } from "./image/image-gc-policy.ts";
 export type { ImageGcPolicy, ImageKeepRule } from "./image/image-gc-policy.ts";
-export { IMAGE_GC_PLAN_COLUMNS, imageGcPlanRows, imageGcPlanSummary } from "./image/image-gc-text.ts";
+export {
+  IMAGE_GC_PLAN_COLUMNS,
+  imageGcPlanRows,
+  imageGcPlanSummary,
+  imageGcPlanText,
+} from "./image/image-gc-text.ts";
 export { ImageLocks } from "./image/image-locks.ts";
 export type { ImageHold, ImageRemoval } from "./image/image-locks.ts";
 export { computeUsage } from "./image/compute-usage.ts";
@@ -97,6 +102,8 @@ export { formatBytes } from "./format-bytes.ts";
 export { memoryCheckpoint } from "./memory-checkpoint.ts";
 export { readContainerdBlob } from "./node/node-blobs.ts";
 export { readNodeFilesystem } from "./node/node-filesystem.ts";
+export { nodeImageGc } from "./node/node-image-gc.ts";
+export type { NodeImageGcOptions } from "./node/node-image-gc.ts";
 export type { GcErrorCode } from "./errors.ts";
 export type {
   ContainerGcRuntime,

@@ -123,9 +123,15 @@ function oomText(data: Readonly<Record<string, unknown>>): string {
     process === "" ? "a process was killed" : `process ${process} was killed`,
     ...(pid === undefined || pid <= 0 ? [] : [`pid ${pid}`]),
     ...(used === undefined ? [] : [`it used ${mebibytes(used)}`]),
-    ...(limit === undefined ? [] : [`the limit is ${mebibytes(limit)}`]),
+    ...(limit === undefined ? [] : [`${limitName(text(data, "limitOf"))} is ${mebibytes(limit)}`]),
     ...(flag(data, "groupMember") === true ? ["along with the others of its cgroup (memory.oom.group)"] : []),
   ].join(", ");
+}
+
+/** Whose limit it was, when not the container's own: nobody finds such a one in the container's manifest. */
+function limitName(limitOf: string): string {
+  if (limitOf === "pod") return "the limit of its pod";
+  return limitOf === "above" ? "the limit of all pods together" : "the limit";
 }
 
 /** As people compare it with `limits.memory`. */

@@ -29,7 +29,7 @@ export const CAUSE_WORDS: Readonly<Record<CauseClass, string>> = {
   LivenessProbe: "was stopped because its liveness probe failed",
   StartupProbe: "was stopped because its startup probe failed",
   GracePeriodExceeded: "was killed because it did not stop within its grace period",
-  MemoryLimit: "was killed by the kernel at its memory limit",
+  MemoryLimit: "was killed by the kernel at a memory limit",
   NodeOOM: "was killed by the kernel because the machine was out of memory",
   Evicted: "was stopped because its pod was evicted",
   SpecChanged: "was stopped because its definition changed",

@@ -296,7 +296,7 @@ test("a group that dies with its main process is one end, and no child's kill be
   bench.dies(137);
   const chapters = bench.journal.whyPod(POD)?.chapters ?? [];
   expect(chapters.map(({ title }) => title.slice(0, 50))).toStrictEqual([
-    "web (start 1) was killed by the kernel at its memo",
+    "web (start 1) was killed by the kernel at a memory",
   ]);
   // The one that was too large is told first, and some of those that went with it.
   const went = "it used 1Mi, the limit is 24Mi, along with the others of its cgroup (memory.oom.group)";
@@ -305,6 +305,22 @@ test("a group that dies with its main process is one end, and no child's kill be
     `process sh was killed, pid 11, ${went} (a child process)`,
     `process sh was killed, pid 10, ${went} (a child process)`,
   ]);
+});
+
+test.each([
+  ["container", "the limit is 24Mi"],
+  ["pod", "the limit of its pod is 24Mi"],
+  ["above", "the limit of all pods together is 24Mi"],
+])("a kill at a limit of %s says whose limit it was", async (limitOf, words) => {
+  await using bench = new Bench();
+  await bench.journal.start();
+  bench.starts(0);
+  const kill = { process: "tail", pid: 7, memoryBytes: 25 << 20, limitBytes: 24 << 20, limitOf };
+  bench.publish("oom/ContainerOOM", { ...kill, mainProcess: true });
+  bench.dies(137);
+  expect(bench.journal.whyPod(POD)?.chapters[0]?.lines).toContain(
+    `process tail was killed, pid 7, it used 25Mi, ${words}`,
+  );
 });
 
 test("ends of one kind: three are told, and how many more there were; programs get all", async () => {

@@ -249,6 +249,10 @@ describe("node allocatable", () => {
         reservedSystemCpus: 4,
       }),
     ).toEqual({ cpuMilli: 6000, memoryBytes: 10_240 * MIB, pids: 29_000 });
+    expect(
+      podsCgroupLimits(amounts({ cpu: 10, memory: "10Gi", pid: 30_000 }), {}),
+      "without reservations it is all that is there: what an earlier setting wrote goes",
+    ).toEqual({ cpuMilli: 10_000, memoryBytes: 10_240 * MIB, pids: 30_000 });
     expect(() => podsCgroupLimits(capacity, { kubeReserved: { memory: "11Gi" } })).toThrow("is reserved");
   });
 

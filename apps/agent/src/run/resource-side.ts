@@ -83,8 +83,8 @@ export interface ResourceSide {
   readonly dedicated: DedicatedResources | undefined;
   /** What pods may have: CPUs, and memory in bytes. */
   readonly nodeAllocatable: { readonly cpu: number; readonly memory: number };
-  /** What all pods together are held to; undefined: they are not. */
-  readonly podsLimits: PodsLimits | undefined;
+  /** What all pods together are held to: all that is there, unless enforceNodeAllocatable has `pods`. */
+  readonly podsLimits: PodsLimits;
   /** For podresources; undefined with policy none. */
   readonly cpu: CpuManager | undefined;
   readonly memory: MemoryManager | undefined;
@@ -161,9 +161,10 @@ export function makeResourceSide(options: ResourceSideOptions): ResourceSide {
       cpu: (allocatable.get("cpu") ?? 0) / 1000,
       memory: allocatable.get("memory") ?? 0,
     },
-    podsLimits: config.resources.limitPods
-      ? podsCgroupLimits(new Map([...capacity, ...processIds(options.system)]), reservations)
-      : undefined,
+    podsLimits: podsCgroupLimits(
+      new Map([...capacity, ...processIds(options.system)]),
+      config.resources.limitPods ? reservations : {},
+    ),
     cpu,
     memory,
   };

@@ -78,6 +78,21 @@ export const IMAGE_GC_PLAN_COLUMNS: readonly string[] = [
   "WHY",
 ];
 
+/** A whole plan for a terminal: the rows in columns below their headings, then what it comes to. */
+export function imageGcPlanText(plan: ImageGcPlan): string {
+  const rows = [IMAGE_GC_PLAN_COLUMNS, ...imageGcPlanRows(plan)];
+  const widths = IMAGE_GC_PLAN_COLUMNS.map((_, index) =>
+    rows.reduce((width, row) => Math.max(width, row[index]?.length ?? 0), 0),
+  );
+  const lines = rows.map((row) =>
+    row
+      .map((cell, index) => cell.padEnd(widths[index] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  );
+  return [...lines, imageGcPlanSummary(plan)].join("\n");
+}
+
 /** What a plan comes to, in one line. */
 export function imageGcPlanSummary(plan: ImageGcPlan): string {
   const { entries, usage, wouldFreeBytes, wouldFreeOnDiskBytes, shortBytes } = plan;

@@ -45,25 +45,25 @@ export function totalReservation(given: NodeReservations): ResourceAmounts {
 export interface PodsLimits {
   readonly cpuMilli: number;
   readonly memoryBytes: number;
-  /** Process ids; undefined: as many as there are. */
+  /** Process ids; undefined where nobody knows how many there can be. */
   readonly pids: number | undefined;
 }
 
 /**
- * Limits of the cgroup of all pods: what is there without the two reservations. What hard eviction keeps free is theirs, or eviction could never see
- * them near their limit. Throws as {@link nodeAllocatable}. kubelet: getNodeAllocatableInternalAbsolute.
+ * Limits of the cgroup of all pods: what is there without the two reservations; without any, all that is there, which also takes back what an earlier
+ * setting wrote. What hard eviction keeps free is theirs, or eviction could never see them near their limit. Throws as {@link nodeAllocatable}.
+ * kubelet: getNodeAllocatableInternalAbsolute.
  */
 export function podsCgroupLimits(
   capacity: ResourceAmounts,
   given: Omit<NodeReservations, "evictionHard">,
 ): PodsLimits {
   const withoutHugePages = new Map([...capacity].filter(([name]) => !name.startsWith("hugepages-")));
-  const reserved = totalReservation(given);
-  const allocatable = nodeAllocatable(withoutHugePages, reserved);
+  const allocatable = nodeAllocatable(withoutHugePages, totalReservation(given));
   return {
     cpuMilli: allocatable.get("cpu") ?? 0,
     memoryBytes: allocatable.get("memory") ?? 0,
-    pids: reserved.has("pid") ? allocatable.get("pid") : undefined,
+    pids: allocatable.get("pid"),
   };
 }
 

@@ -1,20 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { setImmediate } from "node:timers/promises";
-import type { StatsHost } from "../ports.ts";
-import { nodeListFolders, nodeMeasureTree, nodeStatfs } from "./filesystem.ts";
-import { NodeKernelFiles } from "./kernel-files.ts";
-
 export { nodeListFolders, nodeMeasureTree, nodeStatfs } from "./filesystem.ts";
 export { NodeKernelFiles } from "./kernel-files.ts";
-
-/** This machine. `root` is where its root is mounted, for the kernel's files only: "/" but in a container. */
-export function nodeStatsHost(root = "/"): StatsHost {
-  return {
-    files: new NodeKernelFiles(root),
-    statfs: nodeStatfs,
-    measureTree: nodeMeasureTree,
-    listFolders: nodeListFolders,
-    breathe: () => setImmediate(),
-  };
-}
+export { nodeStats } from "./node-stats.ts";
+export type { NodeStatsOptions } from "./node-stats.ts";
+export { nodeStatsHost } from "./node-stats-host.ts";
