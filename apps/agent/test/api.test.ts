@@ -70,6 +70,7 @@ async function cli(...argv: string[]): Promise<{ code: number; stdout: string; s
   const terminal: Terminal = {
     isTty: false,
     columns: 80,
+    rows: 24,
     out(text) {
       printed.stdout += text.toString();
     },

@@ -3,10 +3,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { runCli } from "../src/cli/main.ts";
+import { COMMANDS, runCli } from "../src/cli/main.ts";
 import type { Terminal } from "../src/cli/command.ts";
-import type { PodList, PodObject } from "../src/api/types.ts";
-import { formatTable } from "../src/cli/table.ts";
+import type { PodList, PodObject, WatchEvent } from "../src/api/types.ts";
+import { fitRows, formatTable } from "../src/cli/table.ts";
 import { applyWatchEvent, jsonLines } from "../src/cli/watch-state.ts";
 import { describePod } from "../src/cli/describe-pod.ts";
 import { formatPodList } from "../src/cli/pod-rows.ts";
@@ -21,6 +21,7 @@ function terminal(): Terminal & { stdout: string; stderr: string } {
     stderr: "",
     isTty: false,
     columns: 80,
+    rows: 24,
     out(text) {
       this.stdout += text.toString();
     },
@@ -90,11 +91,34 @@ test.each([
   [["logs", "x", "--tail", "-1"], "--tail", ""],
   [["exec", "x"], "run what where?", ""],
   [["validate"], "which files?", ""],
+  [["validate", "--socket", "/x", "a.yaml"], "Unknown option '--socket'", "holdfast validate --help"],
+  [["help", "log"], 'there is no command "log"', "did you mean: holdfast logs"],
+  [["foo"], 'there is no command "foo"', "holdfast --help"],
+  [["get", "pods", "-w", "-o", "yaml"], "-w has no output yaml", ""],
 ])("%j is wrong usage and says what to do", async (argv, message, next) => {
   const result = await run(...argv);
   expect(result.code).toBe(2);
   expect(result.stderr).toContain(message);
   expect(result.stderr).toContain(next);
+});
+
+test.each(COMMANDS.map(({ name }) => name).concat(""))("the help of %j fits 80 columns", async (name) => {
+  const { stdout } = await run("help", ...(name === "" ? [] : [name]));
+  expect(stdout.split("\n").filter((line) => line.length > 80)).toEqual([]);
+  expect(stdout).not.toMatch(/\(default ("")?\)/);
+  expect(stdout.includes("--socket")).toBe(!["run", "validate"].includes(name));
+});
+
+test("a screen shows the beginning of a long text and says what is left out", () => {
+  const text = ["one", "two-and-more", "three", "four"].join("\n");
+  expect(fitRows(text, { columns: 80, rows: 5 })).toBe(text);
+  expect(fitRows(text, { columns: 80, rows: 4 })).toBe(
+    "one\ntwo-and-more\n… 2 more lines; make the terminal larger",
+  );
+  expect(fitRows(text, { columns: 6, rows: 5 })).toBe(
+    "one\ntwo-and-more\n… 2 more lines; make the terminal larger",
+  );
+  expect(fitRows(text, { columns: Infinity, rows: Infinity })).toBe(text);
 });
 
 test("an agent that is not there gives exit code 3 and the next step", async () => {
@@ -123,7 +147,17 @@ test("commands talk to the agent over its socket; names without the node's suffi
   const server = createServer((request, response) => {
     asked.push(`${request.method} ${request.url}`);
     if (request.url === "/api/v1/pods") response.end(JSON.stringify(list));
-    else if (request.url?.includes("/log")) response.end("line 1\nline 2\n");
+    else if (request.url === "/api/v1/pods?watch=true") {
+      const other = { ...pod, metadata: { ...pod.metadata, name: "other", uid: "u2" } };
+      const events: WatchEvent[] = [
+        { type: "LIST", list: { ...list, items: [pod, other] } },
+        { type: "MODIFIED", object: other },
+        { type: "MODIFIED", object: pod },
+        { type: "DELETED", uid: "u2" },
+        { type: "DELETED", uid: "u1" },
+      ];
+      response.end(events.map((event) => `${JSON.stringify(event)}\n`).join(""));
+    } else if (request.url?.includes("/log")) response.end("line 1\nline 2\n");
     else if (request.url?.endsWith("/exec"))
       response.end(
         JSON.stringify({ stdout: Buffer.from("hi\n").toString("base64"), stderr: "", exitCode: 7 }),
@@ -150,8 +184,28 @@ test("commands talk to the agent over its socket; names without the node's suffi
     });
     expect(await run("describe", "pod", "default/missing", "--socket", socket)).toMatchObject({
       code: 1,
-      stderr: "holdfast: there is no pod\n",
+      stderr:
+        'holdfast: there is no pod "missing" in namespace "default"\n  next: holdfast get pods lists them\n',
     });
+    // A namespace that is given does not change what a name may be.
+    expect((await run("get", "pod", "web", "-n", "default", "--socket", socket)).stdout).toContain(
+      "web-node",
+    );
+    expect((await run("get", "pods", "-n", "default", "--socket", socket)).stdout).toContain("web-node");
+    expect((await run("get", "pods", "-n", "other", "--socket", socket)).stdout).toMatch(/^No pods found\./);
+    expect((await run("get", "pods", "-n", "other", "-o", "name", "--socket", socket)).stdout).toBe("");
+    const watched = await run("get", "pods", "web", "-w", "--socket", socket);
+    expect(watched.stdout.split("\n").map((line) => line.split(/\s+/).slice(0, 2).join(" "))).toEqual([
+      "NAMESPACE NAME",
+      "default web-node",
+      "",
+      "! default/web-node:",
+      "default web-node",
+      "default web-node",
+      "",
+    ]);
+    expect(watched.stdout).toContain("web-node   is gone\n");
+    expect(watched).toMatchObject({ code: 3, stderr: expect.stringContaining("the agent ended the watch") });
   } finally {
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
@@ -223,7 +277,8 @@ const facts: DoctorFacts = {
   manifestPathExists: true,
   configProblem: undefined,
   configWarnings: [],
-  agentRunning: true,
+  configFile: undefined,
+  agent: { version: "0.1.0", pid: 7 },
 };
 test("doctor: a good machine has nothing but ok", () =>
   expect(computeFindings(facts).filter((finding) => finding.level !== "ok")).toEqual([]));

@@ -113,6 +113,7 @@ class World implements AsyncDisposable {
     const terminal: Terminal = {
       isTty: false,
       columns: Number.POSITIVE_INFINITY,
+      rows: 24,
       out: (text) => {
         printed.stdout += text.toString();
         if (ends(text.toString())) life.abort();

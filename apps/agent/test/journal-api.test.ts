@@ -102,6 +102,7 @@ async function runUntil(
   const terminal: Terminal = {
     isTty: false,
     columns: Number.POSITIVE_INFINITY,
+    rows: 24,
     out(text) {
       seen.stdout += text.toString();
       if (isEnough(seen.stdout)) end.abort();

@@ -110,6 +110,7 @@ async function withRouter(
       const terminal: Terminal = {
         isTty: false,
         columns: Number.POSITIVE_INFINITY,
+        rows: 24,
         out: (text) => void (printed.stdout += text.toString()),
         err: (text) => void (printed.stderr += text),
       };

@@ -2,6 +2,7 @@
 import { formatAge, formatDuration, parseDuration } from "@holdfast/core/duration";
 import { errorText, HoldfastError, isNotFound, isRetryable } from "@holdfast/core/errors";
 import type { Container, PodSpec } from "@holdfast/core/pod-types";
+import { nearestName } from "@holdfast/core/nearest-name";
 import { podQosClass } from "@holdfast/core/pod";
 import { milliValue, parseQuantity, wholeValue } from "@holdfast/core/quantity";
 import fc from "fast-check";
@@ -107,3 +108,16 @@ test("errors are asked by behaviour, through causes", () => {
     "pulling: 2 UNKNOWN: no such image",
   );
 });
+
+test.each([
+  ["gte", "get"],
+  ["tpo", "top"],
+  ["foo", undefined],
+  ["comand", "command"],
+  ["Imagepullpolicy", "imagePullPolicy"],
+  ["entirely-else", undefined],
+  ["x".repeat(10_000), undefined],
+  ["", undefined],
+])("%.20j was meant to be %j", (typed, meant) =>
+  expect(nearestName(typed, ["get", "top", "command", "imagePullPolicy"])).toBe(meant),
+);

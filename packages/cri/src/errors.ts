@@ -139,6 +139,12 @@ const BROKEN_ANSWER = /^(No message received|Too many responses received)/;
 const RESERVED = /is reserved for "?([0-9A-Za-z_.-]*)/;
 // grpc-js: nothing was sent.
 const NOT_SENT = /No connection established|ENOENT|ECONNREFUSED|EACCES/;
+/** What connect(2) says of a socket. */
+const CONNECT_ERRORS: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such socket",
+  ECONNREFUSED: "nobody listens on it",
+  EACCES: "permission denied",
+};
 // grpc-js ends some messages with a note that is empty for unix sockets.
 const EMPTY_NOTE = /\. Resolution note: $/;
 // Codes that say that the answer was lost, not that the runtime refused.
@@ -159,11 +165,17 @@ export function fromServiceError(error: ServiceError, call: CriCallInfo, maxMess
     case "CRI_DEADLINE":
       return deadlineError(call, error);
     case "CRI_UNAVAILABLE": {
-      const notSent = NOT_SENT.test(text);
-      const where = notSent
-        ? `nothing answers at ${call.endpoint}`
-        : `connection to ${call.endpoint} was lost`;
-      return new CriError(code, call, `${where}: ${text}`, { cause: error, mayHaveHappened: !notSent });
+      if (!NOT_SENT.test(text))
+        return new CriError(code, call, `connection to ${call.endpoint} was lost: ${text}`, {
+          cause: error,
+          mayHaveHappened: true,
+        });
+      const [errno, why] = Object.entries(CONNECT_ERRORS).find(([known]) => text.includes(known)) ?? [];
+      const where = `nothing answers at ${call.endpoint}`;
+      // Said in words, it needs no cause: that is the same, three times over.
+      return why === undefined
+        ? new CriError(code, call, `${where}: ${text}`, { cause: error })
+        : new CriError(code, call, `${where}: ${why} (${errno})`);
     }
     case "CRI_MESSAGE_TOO_LARGE":
       return new CriError(code, call, tooLarge(text, maxMessageBytes), {

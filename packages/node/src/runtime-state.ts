@@ -19,6 +19,7 @@ import { computeReadiness } from "./compute-readiness.ts";
 import type { ConditionFact, Readiness } from "./compute-readiness.ts";
 import { RuntimeReadinessChanged } from "./events.ts";
 import type { ReadinessRuntime } from "./ports.ts";
+import { readRuntimeSettings } from "./runtime-settings.ts";
 
 /** How a {@link RuntimeState} is made. */
 export interface RuntimeStateOptions {
@@ -143,10 +144,11 @@ export class RuntimeState implements Component {
       this.#callProblem = undefined;
       if (this.#identity === undefined) {
         const version = await runtime.version({ version: "v1" }, { signal, deadlineMs });
+        const { resolvesCdi } = readRuntimeSettings(response.info);
         this.#identity = {
           name: version.runtimeName,
           version: version.runtimeVersion,
-          ...cdiSetting(response.info["config"]),
+          ...(resolvesCdi !== undefined && { resolvesCdi }),
         };
         this.#lastIdentity = this.#identity;
       }
@@ -190,10 +192,4 @@ export class RuntimeState implements Component {
     (this.#options.publish ?? nullPublisher).publish(RuntimeReadinessChanged, readiness);
     this.#options.onChange?.(readiness);
   }
-}
-
-/** Out of the settings that containerd shows in a verbose Status. */
-function cdiSetting(config: string | undefined): Pick<RuntimeIdentity, "resolvesCdi"> {
-  const [, shown] = /"enableCDI":\s*(true|false)/.exec(config ?? "") ?? [];
-  return shown === undefined ? {} : { resolvesCdi: shown === "true" };
 }

@@ -115,7 +115,13 @@ export interface NodeObject {
     readonly allocatable: number;
   }[];
   readonly pods: { readonly running: number; readonly total: number; readonly capacity: number };
-  readonly agent: { readonly version: string; readonly startedAt: string; readonly pid: number };
+  readonly agent: {
+    readonly version: string;
+    readonly startedAt: string;
+    readonly pid: number;
+    /** Absent when every setting has its default. */
+    readonly configFile?: string;
+  };
   /** Settings that were given and have no effect yet. */
   readonly warnings: readonly string[];
 }

@@ -33,6 +33,8 @@ export interface Terminal {
   readonly isTty: boolean;
   /** Columns of the terminal; Infinity when it is none. */
   readonly columns: number;
+  /** Lines of the terminal; Infinity when it is none. */
+  readonly rows: number;
 }
 
 /** What a command gets. */
@@ -57,6 +59,8 @@ export interface Command {
   /** Further lines of `--help`: what is printed, examples. */
   readonly details?: readonly string[];
   readonly options: Readonly<Record<string, CommandOption>>;
+  /** It talks to no agent, and takes no socket. */
+  readonly local?: true;
   /** Returns the exit code. */
   readonly run: (context: CommandContext) => Promise<number>;
 }

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { errorText } from "@holdfast/core/errors";
 import { SOCKET_NAME } from "../api/types.ts";
-import { nearestName } from "../config/nearest-name.ts";
+import { nearestName } from "@holdfast/core/nearest-name";
 import { createApiClient } from "./client.ts";
 import { CommandError } from "./command.ts";
 import type { Command, CommandOption, Terminal } from "./command.ts";
@@ -46,14 +46,19 @@ export const COMMANDS: readonly Command[] = [
   versionCommand,
 ];
 
+const HELP: Readonly<Record<string, CommandOption>> = {
+  help: { type: "boolean", short: "h", help: "show help" },
+};
 const COMMON: Readonly<Record<string, CommandOption>> = {
   socket: {
     type: "string",
     value: "PATH",
     help: "the agent's socket; default $HOLDFAST_SOCKET, else /run/holdfast/holdfast.sock",
   },
-  help: { type: "boolean", short: "h", help: "show help" },
+  ...HELP,
 };
+
+const commonOf = (command: Command): typeof COMMON => (command.local === true ? HELP : COMMON);
 
 /** Runs one command line (without the program's name) and returns the exit code. */
 export async function runCli(
@@ -64,7 +69,14 @@ export async function runCli(
   const [name, ...words] = argv;
   if (name === undefined || ["help", "--help", "-h"].includes(name)) {
     const about = COMMANDS.find((command) => command.name === words[0]);
-    terminal.out(about === undefined ? generalHelp(COMMANDS, COMMON) : commandHelp(about, COMMON));
+    if (about === undefined && words[0] !== undefined && name === "help")
+      return fail(unknownCommand(words[0]), terminal);
+    const { columns } = terminal;
+    terminal.out(
+      about === undefined
+        ? generalHelp(COMMANDS, COMMON, columns)
+        : commandHelp(about, commonOf(about), columns),
+    );
     return name === undefined ? 2 : 0;
   }
   if (name === "--version") return runCli(["version", "--client"], terminal, signal);
@@ -73,11 +85,16 @@ export async function runCli(
     if (command === undefined) throw unknownCommand(name);
     return await runCommandLine(command, words, terminal, signal);
   } catch (error) {
-    if (signal.aborted) return 130;
-    terminal.err(`holdfast: ${error instanceof CommandError ? error.message : errorText(error)}\n`);
-    if (error instanceof CommandError && error.next !== undefined) terminal.err(`  next: ${error.next}\n`);
-    return error instanceof CommandError ? error.exitCode : 1;
+    return signal.aborted ? 130 : fail(error, terminal);
   }
+}
+
+/** Says what went wrong and what to do next; returns the exit code. */
+function fail(error: unknown, terminal: Terminal): number {
+  terminal.err(`holdfast: ${error instanceof CommandError ? error.message : errorText(error)}\n`);
+  if (!(error instanceof CommandError)) return 1;
+  if (error.next !== undefined) terminal.err(`  next: ${error.next}\n`);
+  return error.exitCode;
 }
 
 async function runCommandLine(
@@ -90,7 +107,7 @@ async function runCommandLine(
   const own = end < 0 ? words : words.slice(0, end);
   const { values, positionals } = parse(command, own);
   if (values["help"] === true) {
-    terminal.out(commandHelp(command, COMMON));
+    terminal.out(commandHelp(command, commonOf(command), terminal.columns));
     return 0;
   }
   const socket =
@@ -113,7 +130,7 @@ function parse(
   words: readonly string[],
 ): { values: Record<string, string | boolean | undefined>; positionals: string[] } {
   const options = Object.fromEntries(
-    Object.entries({ ...COMMON, ...command.options }).map(([key, { type, short }]) => [
+    Object.entries({ ...commonOf(command), ...command.options }).map(([key, { type, short }]) => [
       key,
       short === undefined ? { type } : { type, short },
     ]),
@@ -152,5 +169,6 @@ export function processTerminal(): Terminal {
     isTty: process.stdout.isTTY,
     // Some terminals say 0: then the usual width is meant.
     columns: process.stdout.isTTY ? process.stdout.columns || 80 : Number.POSITIVE_INFINITY,
+    rows: process.stdout.isTTY ? process.stdout.rows || 24 : Number.POSITIVE_INFINITY,
   };
 }

@@ -22,6 +22,7 @@ export function formatNode(node: NodeObject, now: number): string {
       "Agent",
       `holdfast ${node.agent.version}, pid ${node.agent.pid}, up ${formatAge(now - Date.parse(node.agent.startedAt))}`,
     ],
+    ["Configuration", node.agent.configFile ?? "none, every setting has its default"],
     ["Instance", node.instanceId],
     ...(node.resources ?? []).map(
       ({ name, capacity, allocatable }) => [name, `${capacity} devices, ${allocatable} allocatable`] as const,

@@ -1,26 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { PodList } from "../api/types.ts";
+import type { PodList, PodObject } from "../api/types.ts";
 import type { CommandContext } from "./command.ts";
 import { CommandError, textOption } from "./command.ts";
 
 /** The API path of the pod that `NAME`, `NS/NAME` or `-n NS NAME` means; without a namespace the name must be the only one. */
 export async function podPath(context: CommandContext, given: string): Promise<string> {
   const { namespace, name } = written(context, given);
-  if (namespace !== undefined) return path(namespace, name);
-  const found = await living(context, name);
-  const [first] = found;
-  if (first === undefined)
-    throw new CommandError(`there is no pod "${name}"`, { next: "holdfast get pods lists them" });
-  return path(...split(only(name, found)));
+  const found = await living(context, name, namespace);
+  if (found.length > 0) return path(...split(only(name, found)));
+  const where = namespace === undefined ? "" : ` in namespace "${namespace}"`;
+  throw new CommandError(`there is no pod "${name}"${where}`, { next: "holdfast get pods lists them" });
+}
+
+/** Tells which pods `NAME`, `NS/NAME` and `-n NS` mean; without any of them all are meant. */
+export function podFilter(context: CommandContext, given: string | undefined): (pod: PodObject) => boolean {
+  const { namespace, name } =
+    given === undefined
+      ? { namespace: textOption(context, "namespace"), name: undefined }
+      : written(context, given);
+  return (pod) =>
+    (namespace === undefined || pod.metadata.namespace === namespace) &&
+    (name === undefined || pod.metadata.name === name || pod.metadata.name === suffixed(name, pod));
 }
 
 /** `NS/NAME` of the same, also of a pod that is gone and of which only the journal knows. */
 export async function podOfHistory(context: CommandContext, given: string): Promise<string> {
   const { namespace, name } = written(context, given);
-  if (namespace !== undefined) return `${namespace}/${name}`;
-  const found = await living(context, name);
+  const found = await living(context, name, namespace);
   if (found.length > 0) return only(name, found);
+  if (namespace !== undefined) return `${namespace}/${name}`;
   const query = new URLSearchParams({ name });
   const { items } = await context.client.get<{ items: readonly string[] }>(`/api/v1/journal/pods?${query}`);
   if (items.length > 0) return only(name, items);
@@ -39,14 +48,20 @@ function written(
 }
 
 /** A static pod carries its node's name behind its own: both are understood. */
-async function living(context: CommandContext, name: string): Promise<readonly string[]> {
+async function living(
+  context: CommandContext,
+  name: string,
+  namespace: string | undefined,
+): Promise<readonly string[]> {
   const { items } = await context.client.get<PodList>("/api/v1/pods");
-  const exact = items.filter((pod) => pod.metadata.name === name);
-  const found =
-    exact.length > 0
-      ? exact
-      : items.filter((pod) => pod.metadata.name === `${name}-${pod.spec.nodeName ?? ""}`);
+  const here = items.filter((pod) => namespace === undefined || pod.metadata.namespace === namespace);
+  const exact = here.filter((pod) => pod.metadata.name === name);
+  const found = exact.length > 0 ? exact : here.filter((pod) => pod.metadata.name === suffixed(name, pod));
   return found.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`);
+}
+
+function suffixed(name: string, pod: PodObject): string {
+  return `${name}-${pod.spec.nodeName ?? ""}`;
 }
 
 function only(name: string, found: readonly string[]): string {

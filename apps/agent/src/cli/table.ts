@@ -38,3 +38,22 @@ export function formatTable(
       .trimEnd();
   return [line(columns.map((column) => column.head)), ...rows.map(line)].join("\n");
 }
+
+/** What of a text fits a screen that shows it from its first line on; the last line says how much is left out. */
+export function fitRows(text: string, screen: { readonly columns: number; readonly rows: number }): string {
+  const lines = text.split("\n");
+  const heights = lines.map((line) => Math.max(1, Math.ceil(line.length / screen.columns)));
+  // The cursor stands on a line of its own below.
+  let room = screen.rows - 1;
+  if (heights.reduce((sum, height) => sum + height, 0) <= room) return text;
+  room -= 1;
+  let shown = 0;
+  for (const height of heights) {
+    if (height > room) break;
+    room -= height;
+    shown += 1;
+  }
+  return [...lines.slice(0, shown), `… ${lines.length - shown} more lines; make the terminal larger`].join(
+    "\n",
+  );
+}

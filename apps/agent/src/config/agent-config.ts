@@ -66,6 +66,8 @@ export interface AgentConfig {
 
 /** A configuration and what has to be said about it. */
 export interface LoadedConfig {
+  /** The file that it was read from, absolute; absent when there is none and all are defaults. */
+  readonly file?: string;
   readonly config: AgentConfig;
   /** Keys that exist but are not honoured yet, by name. */
   readonly warnings: readonly string[];

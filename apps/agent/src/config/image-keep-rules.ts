@@ -4,7 +4,7 @@
 import { errorText } from "@holdfast/core/errors";
 import { wholeValue } from "@holdfast/core/quantity";
 import type { ImageKeepRule } from "@holdfast/gc";
-import { nearestName } from "./nearest-name.ts";
+import { nearestName } from "@holdfast/core/nearest-name";
 
 /** One rule per line of a configuration file is enough for any machine; each is tried on each image. */
 const MAX_RULES = 1000;

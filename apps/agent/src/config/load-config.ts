@@ -2,6 +2,7 @@
 
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { hostname } from "node:os";
+import { resolve } from "node:path";
 import { HoldfastError } from "@holdfast/core/errors";
 import type { LoadedConfig } from "./agent-config.ts";
 import { parseConfig } from "./parse-config.ts";
@@ -21,13 +22,13 @@ export function loadConfig(file?: string): LoadedConfig {
         "bad-input",
         `configuration ${path} is larger than ${MAX_CONFIG_BYTES} bytes`,
       );
-    return parseConfig(readFileSync(path, "utf8"), path, hostname());
+    return { ...parseConfig(readFileSync(path, "utf8"), path, hostname()), file: resolve(path) };
   } catch (cause) {
     if (HoldfastError.is(cause)) throw cause;
     throw new HoldfastError(
       "AGENT_CONFIG",
       "bad-input",
-      `reading configuration ${path}: ${(cause as Error).message}`,
+      `configuration ${path} cannot be read: ${(cause as Error).message}`,
       { cause },
     );
   }

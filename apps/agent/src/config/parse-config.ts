@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Reads the configuration documents: pure, every problem at once, each with file, line and key. */
+import { isIP } from "node:net";
 import { isMap, isScalar, LineCounter, parseAllDocuments } from "yaml";
 import type { Document, ParsedNode, YAMLMap } from "yaml";
 import { parseDuration } from "@holdfast/core/duration";
@@ -8,7 +9,7 @@ import { errorText, HoldfastError } from "@holdfast/core/errors";
 import { wholeValue } from "@holdfast/core/quantity";
 import { completeEviction } from "./eviction-config.ts";
 import { readImageKeepRules } from "./image-keep-rules.ts";
-import { nearestName } from "./nearest-name.ts";
+import { nearestName } from "@holdfast/core/nearest-name";
 import type { AgentConfig, LoadedConfig } from "./agent-config.ts";
 import { AGENT_FIELDS, KUBELET_FIELDS, KUBELET_UNSUPPORTED } from "./fields.ts";
 import type { Field } from "./fields.ts";
@@ -149,9 +150,11 @@ function checkValue(field: Field, value: unknown, where: string, reading: Readin
         return refuse(errorText(error));
       }
     case "strings":
-      return Array.isArray(value) && value.every((item) => typeof item === "string")
-        ? value
-        : refuse("must be a list of strings");
+      if (!Array.isArray(value) || !value.every((item) => typeof item === "string"))
+        return refuse("must be a list of strings");
+      return field.key === "clusterDNS" && value.some((item) => isIP(item) === 0)
+        ? refuse("must be a list of IP addresses")
+        : value;
     case "stringMap": {
       const map = readStringMap(value);
       return typeof map === "string" ? refuse(map) : map;

@@ -23,7 +23,9 @@ export interface DoctorFacts {
   readonly manifestPathExists: boolean;
   readonly configProblem: string | undefined;
   readonly configWarnings: readonly string[];
-  readonly agentRunning: boolean;
+  /** The file of the settings; undefined when there is none. */
+  readonly configFile: string | undefined;
+  readonly agent: { readonly version: string; readonly pid: number } | undefined;
 }
 
 /** What the runtime answered. */
@@ -72,7 +74,13 @@ export function computeFindings(facts: DoctorFacts): Finding[] {
           mend: "run npm install in the checkout: it brings its own Node 24",
         },
     facts.configProblem === undefined
-      ? { level: "ok", text: "configuration reads" }
+      ? {
+          level: "ok",
+          text:
+            facts.configFile === undefined
+              ? "no configuration file: every setting has its default"
+              : `configuration ${facts.configFile} reads`,
+        }
       : {
           level: "problem",
           text: facts.configProblem,
@@ -98,11 +106,12 @@ export function computeFindings(facts: DoctorFacts): Finding[] {
         },
     ...programFindings(facts),
     ...tunableFindings(facts),
-    {
-      level: facts.agentRunning ? "ok" : "warning",
-      text: facts.agentRunning ? "the agent is running" : "no agent is running",
-      ...(!facts.agentRunning && { mend: "systemctl start holdfast, or npm start" }),
-    },
+    facts.agent === undefined
+      ? { level: "warning", text: "no agent is running", mend: "systemctl start holdfast, or npm start" }
+      : {
+          level: "ok",
+          text: `the agent is running: holdfast ${facts.agent.version}, pid ${facts.agent.pid}`,
+        },
   ];
 }
 

@@ -4,9 +4,12 @@
 import { existsSync, readdirSync, readFileSync, statfsSync, accessSync, constants } from "node:fs";
 import { dirname, join } from "node:path";
 import { createCriClient } from "@holdfast/cri";
-import { errorText } from "@holdfast/core/errors";
+import { errorText, HoldfastError } from "@holdfast/core/errors";
+import { silentLogger } from "@holdfast/core/log";
 import { readMachineFacts } from "@holdfast/node";
-import type { LoadedConfig } from "../config/agent-config.ts";
+import type { NodeObject } from "../api/types.ts";
+import type { AgentConfig, LoadedConfig } from "../config/agent-config.ts";
+import { detectCgroupDriver, kubeletRuns } from "../run/runtime-probe.ts";
 import { TUNABLE_KEYS } from "./compute-findings.ts";
 import type { DoctorFacts, RuntimeFacts } from "./compute-findings.ts";
 
@@ -15,11 +18,11 @@ const CAP_SYS_RESOURCE = 24n;
 const RUNTIME_DEADLINE_MS = 5000;
 const MIN_FREE_BYTES = 64 * 1024 * 1024;
 
-/** Gathers everything; `loaded` is the configuration, or why it does not read. */
+/** Gathers everything; `loaded` is the configuration, or why it does not read; `agent` what the agent answered, if one runs. */
 export async function gatherFacts(
   loaded: LoadedConfig | Error,
   fallback: LoadedConfig,
-  agentRunning: boolean,
+  agent: NodeObject | undefined,
 ): Promise<DoctorFacts> {
   const config = loaded instanceof Error ? fallback.config : loaded.config;
   const machine = readMachineFacts();
@@ -44,14 +47,15 @@ export async function gatherFacts(
       ["mount", "umount", "iptables"].map((program) => [program, onPath(program)]),
     ),
     kubeletPodFolders: list("/var/lib/kubelet/pods").length,
-    kubeletRunning: list("/proc").some((pid) => /^\d+$/.test(pid) && text(`/proc/${pid}/comm`) === "kubelet"),
-    runtime: await askRuntime(config.runtimeEndpoint),
+    kubeletRunning: kubeletRuns(),
+    runtime: await askRuntime(config),
     stateDirProblem: stateDirProblem(config.stateDir),
     manifestPath: config.staticPodPath,
     manifestPathExists: existsSync(config.staticPodPath),
     configProblem: loaded instanceof Error ? loaded.message : undefined,
     configWarnings: loaded instanceof Error ? [] : loaded.warnings,
-    agentRunning,
+    configFile: loaded instanceof Error ? undefined : loaded.file,
+    agent: agent?.agent,
   };
 }
 
@@ -65,7 +69,7 @@ async function machineText(): Promise<string> {
   );
 }
 
-async function askRuntime(endpoint: string): Promise<RuntimeFacts> {
+async function askRuntime({ runtimeEndpoint: endpoint, cgroupDriver }: AgentConfig): Promise<RuntimeFacts> {
   const nothing = {
     endpoint,
     name: "",
@@ -91,11 +95,21 @@ async function askRuntime(endpoint: string): Promise<RuntimeFacts> {
       version: version.runtimeVersion,
       runtimeReady: problem("RuntimeReady"),
       networkReady: problem("NetworkReady"),
-      cgroupDriver: /"[sS]ystemdCgroup":\s*true/.test(status.info["config"] ?? "") ? "systemd" : "cgroupfs",
+      cgroupDriver: await detectCgroupDriver(
+        client,
+        cgroupDriver,
+        silentLogger,
+        AbortSignal.timeout(RUNTIME_DEADLINE_MS),
+      ),
     };
   } catch (error) {
-    return { ...nothing, problem: errorText(error) };
+    return { ...nothing, problem: HoldfastError.is(error) ? withoutCall(error.message) : errorText(error) };
   }
+}
+
+/** The report names the endpoint itself. */
+function withoutCall(message: string): string {
+  return message.replace(/^\w+: nothing answers at \S+: /, "");
 }
 
 function stateDirProblem(stateDir: string): string | undefined {

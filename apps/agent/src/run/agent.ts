@@ -38,6 +38,8 @@ export interface AgentOptions {
   readonly config: AgentConfig;
   /** Settings that were given and have no effect yet: shown by `holdfast get node`. */
   readonly configWarnings: readonly string[];
+  /** Where the settings come from; absent when all are defaults. */
+  readonly configFile?: string;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Default: the machine that this process runs on. */

@@ -38,7 +38,13 @@ async function main(): Promise<number> {
   process.stdout.on("error", () => {});
   for (const warning of loaded.warnings) logger.warn(warning);
 
-  const agent = new Agent({ config, configWarnings: loaded.warnings, clock: systemClock, logger });
+  const agent = new Agent({
+    config,
+    configWarnings: loaded.warnings,
+    ...(loaded.file !== undefined && { configFile: loaded.file }),
+    clock: systemClock,
+    logger,
+  });
   const stopped = stopAtSignals(agent);
   process.on("unhandledRejection", (err) => {
     logger.error("a programming error: a rejection nobody handles", { err });

@@ -37,6 +37,8 @@ import type { PodSide } from "./pod-side.ts";
 export interface LocalViewOptions {
   readonly config: AgentConfig;
   readonly configWarnings: readonly string[];
+  /** Where the settings come from; absent when all are defaults. */
+  readonly configFile?: string;
   readonly clock: Clock;
   readonly bus: Bus;
   readonly runtime: CriClient;
@@ -113,7 +115,8 @@ export class LocalView implements AgentView, Component {
     return {
       items: views.map((view) => this.#podObject(view, false, troubles)),
       manifestProblems: problems.filter((problem) => problem.severity === "error").map(formatProblem),
-      node: this.failures(),
+      // The folder's own trouble stands among the manifests' already.
+      node: this.failures().filter((failure) => !failure.startsWith(`${side?.source.name}: `)),
     };
   }
 
@@ -189,7 +192,7 @@ export class LocalView implements AgentView, Component {
   }
 
   node(): NodeObject {
-    const { config, machine, runtime, configWarnings, instanceId } = this.#options;
+    const { config, machine, runtime, configWarnings, configFile, instanceId } = this.#options;
     const readiness = this.#runtimeState?.readiness() ?? { runtime: "not started", network: undefined };
     const views = this.#side?.pods.pods() ?? [];
     const identity = this.#runtimeState?.identity();
@@ -220,7 +223,12 @@ export class LocalView implements AgentView, Component {
         total: views.length,
         capacity: config.maxPods,
       },
-      agent: { version: VERSION, startedAt: new Date(this.#startedAt).toISOString(), pid: process.pid },
+      agent: {
+        version: VERSION,
+        startedAt: new Date(this.#startedAt).toISOString(),
+        pid: process.pid,
+        ...(configFile !== undefined && { configFile }),
+      },
       warnings: [...configWarnings, ...(this.#side?.oom?.warnings() ?? []), ...this.#podTroubles(views)],
     };
   }

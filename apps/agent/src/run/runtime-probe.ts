@@ -7,6 +7,7 @@ import type { Logger } from "@holdfast/core/log";
 import { NODE_LABEL, POD_UID_LABEL } from "@holdfast/core/names";
 import { CgroupDriver as CriCgroupDriver } from "@holdfast/cri";
 import type { CriClient } from "@holdfast/cri";
+import { readRuntimeSettings } from "@holdfast/node";
 import type { CgroupDriver } from "@holdfast/resource";
 
 const DEADLINE_MS = 10_000;
@@ -26,12 +27,12 @@ export async function detectCgroupDriver(
     if (!isUnimplemented(error)) throw error;
   }
   const status = await runtime.status({ verbose: true }, { signal, deadlineMs: DEADLINE_MS });
-  const shown = /"[sS]ystemd_?[cC]group":\s*(true|false)/.exec(status.info["config"] ?? "")?.[1];
-  if (shown === undefined)
+  const { systemdCgroup } = readRuntimeSettings(status.info);
+  if (systemdCgroup === undefined)
     logger.warn("the runtime does not tell its cgroup driver; the configured one is used", {
       driver: configured,
     });
-  return shown === undefined ? configured : shown === "true" ? "systemd" : "cgroupfs";
+  return systemdCgroup === undefined ? configured : systemdCgroup ? "systemd" : "cgroupfs";
 }
 
 /** Throws AGENT_KUBELET where a kubelet runs and pods live on this runtime that no Holdfast made. */
@@ -49,7 +50,8 @@ export async function refuseWhereKubeletLives(runtime: CriClient, signal: AbortS
   );
 }
 
-function kubeletRuns(): boolean {
+/** Whether a process of that name runs and pods of a kubelet lie on this machine. */
+export function kubeletRuns(): boolean {
   if (!existsSync("/var/lib/kubelet/pods")) return false;
   return readdirSync("/proc").some((entry) => {
     if (!/^\d+$/.test(entry)) return false;

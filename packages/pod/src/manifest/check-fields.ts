@@ -5,12 +5,13 @@
  * the checks of meaning that follow can trust what they find. Null is absence, as in the API.
  */
 import { HoldfastError } from "@holdfast/core/errors";
+import { nearestName } from "@holdfast/core/nearest-name";
 import { parseQuantity } from "@holdfast/core/quantity";
 import type { Field, FieldType } from "./field-table.ts";
 import { isObject } from "./parse-manifest.ts";
 import { childPath } from "./read-node.ts";
 import type { Json, JsonObject } from "./read-node.ts";
-import { forbidden, invalidValue, nearestName, requiredValue, unsupportedValue } from "./validation-text.ts";
+import { forbidden, invalidValue, requiredValue, unsupportedValue } from "./validation-text.ts";
 
 /** Where the checks say what they found. */
 export interface Report {

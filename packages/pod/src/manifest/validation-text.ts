@@ -136,29 +136,3 @@ function isIpv6(text: string): boolean {
   if (!groups.every((group) => /^[0-9a-fA-F]{1,4}$/.test(group))) return false;
   return halves.length === 2 ? count < 8 : count === 8;
 }
-
-/** The name nearest to `name`, when it is near enough to be meant. */
-export function nearestName(name: string, names: readonly string[]): string | undefined {
-  const wanted = name.toLowerCase().slice(0, 64);
-  const limit = wanted.length <= 4 ? 1 : 2;
-  let best: { readonly name: string; readonly distance: number } | undefined;
-  for (const candidate of names) {
-    const distance = editDistance(wanted, candidate.toLowerCase());
-    if (distance <= limit && (best === undefined || distance < best.distance))
-      best = { name: candidate, distance };
-  }
-  return best?.name;
-}
-
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const substitution = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(substitution, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
-}

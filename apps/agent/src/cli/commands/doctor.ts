@@ -6,6 +6,7 @@ import { parseConfig } from "../../config/parse-config.ts";
 import { computeFindings } from "../../doctor/compute-findings.ts";
 import type { Finding } from "../../doctor/compute-findings.ts";
 import { gatherFacts } from "../../doctor/gather-facts.ts";
+import type { NodeObject } from "../../api/types.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { textOption } from "../command.ts";
 
@@ -20,7 +21,10 @@ export const doctorCommand: Command = {
   name: "doctor",
   summary: "say what is missing on this machine, and what mends it",
   usage: "holdfast doctor [--config FILE]",
-  details: ["Looks only; changes nothing. Exits with 1 when something is in the way of running pods."],
+  details: [
+    "Looks only; changes nothing. Exits with 1 when something is in the way of running pods.",
+    "Where an agent answers, its own settings are looked at, else the default file's, or those of --config.",
+  ],
   options: {
     config: {
       type: "string",
@@ -29,10 +33,11 @@ export const doctorCommand: Command = {
     },
   },
   async run(context) {
+    const agent = await askAgent(context);
     const facts = await gatherFacts(
-      loadOrError(textOption(context, "config")),
+      loadOrError(textOption(context, "config") ?? agent?.agent.configFile),
       parseConfig("", "defaults", hostname()),
-      await agentRuns(context),
+      agent,
     );
     const findings = computeFindings(facts);
     for (const finding of findings) context.terminal.out(`${render(finding, context.terminal.isTty)}\n`);
@@ -54,11 +59,11 @@ function loadOrError(file: string | undefined): ReturnType<typeof loadConfig> | 
   }
 }
 
-async function agentRuns(context: CommandContext): Promise<boolean> {
+/** Undefined where none runs, which is a finding. */
+async function askAgent(context: CommandContext): Promise<NodeObject | undefined> {
   try {
-    await context.client.get("/api/v1/node");
-    return true;
+    return await context.client.get<NodeObject>("/api/v1/node");
   } catch {
-    return false; // which is the finding
+    return undefined;
   }
 }

@@ -7,7 +7,8 @@ import type { Command, CommandContext } from "../command.ts";
 import { CommandError, textOption } from "../command.ts";
 import { formatNode } from "../node-text.ts";
 import { formatPodList } from "../pod-rows.ts";
-import { podPath } from "../pod-name.ts";
+import { podFilter, podPath } from "../pod-name.ts";
+import { fitRows } from "../table.ts";
 import type { DeviceList } from "../../run/device-side.ts";
 import { formatDevices } from "./get-devices.ts";
 import { applyWatchEvent, jsonLines } from "../watch-state.ts";
@@ -23,6 +24,7 @@ export const getCommand: Command = {
   details: [
     "Problems of manifests, of pods and of the node stand below the table, each with its reason.",
     "With -w on a terminal the table is drawn anew at every change; elsewhere one line is printed for each change.",
+    "-o json and yaml print the pods as an API server would; name prints pod/NAME.",
     "--raw prints what the agent's socket answers: /metrics, /metrics/probes, /healthz, /debug/snapshot, /api/v1/….",
   ],
   options: {
@@ -33,7 +35,7 @@ export const getCommand: Command = {
       type: "string",
       short: "n",
       value: "NS",
-      help: "namespace of NAME; default: any in which NAME is alone",
+      help: "only pods of this namespace",
     },
   },
   async run(context) {
@@ -52,7 +54,11 @@ export const getCommand: Command = {
           : `cannot get "${kind}"; there are pods, node and devices`,
         { exitCode: 2 },
       );
-    if (context.options["watch"] === true) return watchPods(context, output);
+    if (context.options["watch"] === true) {
+      if (output === "yaml" || output === "name")
+        throw new CommandError(`-w has no output ${output}; use wide or json`, { exitCode: 2 });
+      return watchPods(context, name, output);
+    }
     return name === undefined ? getPods(context, output) : getPod(context, name, output);
   },
 };
@@ -66,7 +72,7 @@ async function getRaw(context: CommandContext, path: string): Promise<number> {
 }
 
 async function getPods(context: CommandContext, output: string): Promise<number> {
-  const list = await context.client.get<PodList>("/api/v1/pods");
+  const list = selected(context, undefined, await context.client.get<PodList>("/api/v1/pods"));
   const items = { apiVersion: "v1", kind: "List", items: list.items.map(apiPod) };
   if (output === "name") for (const pod of list.items) context.terminal.out(`pod/${pod.metadata.name}\n`);
   else printObject(context, output, items, () => table(context, list, output));
@@ -112,26 +118,58 @@ function table(context: CommandContext, list: PodList, output: string): string {
   });
 }
 
+/** The pods that are meant; what is wrong with manifests and the node only where all are. */
+function selected(context: CommandContext, name: string | undefined, list: PodList): PodList {
+  const items = list.items.filter(podFilter(context, name));
+  return name === undefined ? { ...list, items } : { ...EMPTY, items };
+}
+
+/** The pod that an event is about, also of one that went. */
+function changedPod(before: PodList, event: WatchEvent): PodObject | undefined {
+  if (event.type === "MODIFIED") return event.object;
+  return event.type === "DELETED" ? before.items.find((pod) => pod.metadata.uid === event.uid) : undefined;
+}
+
+/** What is printed where there is no terminal: the whole table first, then a row for each change. */
+function watchLines(
+  context: CommandContext,
+  event: WatchEvent,
+  list: PodList,
+  changed: PodObject | undefined,
+  output: string,
+): string {
+  if (event.type === "LIST") return `${table(context, list, output)}\n`;
+  if (changed === undefined) {
+    const problems = [...list.node.map((text) => `node: ${text}`), ...list.manifestProblems];
+    return problems.map((problem) => `! ${problem}\n`).join("");
+  }
+  if (event.type === "DELETED") return `${changed.metadata.namespace}   ${changed.metadata.name}   is gone\n`;
+  return `${table(context, { ...EMPTY, items: [changed] }, output).split("\n")[1] ?? ""}\n`;
+}
+
 /** Ages go on between changes: on a terminal the table is drawn anew this often. */
 const REDRAW_MS = 1000;
 
-async function watchPods(context: CommandContext, output: string): Promise<number> {
+async function watchPods(context: CommandContext, name: string | undefined, output: string): Promise<number> {
   let list = EMPTY;
   const { terminal, signal } = context;
-  const draw = (): void => terminal.out(`\u001b[H\u001b[J${table(context, list, output)}\n`);
+  const chosen = podFilter(context, name);
+  const draw = (): void => {
+    const text = table(context, selected(context, name, list), output);
+    terminal.out(`\u001b[H\u001b[J${fitRows(text, terminal)}\n`);
+  };
   const redraw = terminal.isTty && output !== "json" ? setInterval(draw, REDRAW_MS) : undefined;
   try {
     for await (const event of jsonLines<WatchEvent>(
       context.client.stream("/api/v1/pods?watch=true", signal),
     )) {
+      const before = list;
       list = applyWatchEvent(list, event);
+      const changed = changedPod(before, event);
+      if (changed !== undefined && !chosen(changed)) continue;
       if (output === "json") terminal.out(`${JSON.stringify(event)}\n`);
       else if (terminal.isTty) draw();
-      else if (event.type === "LIST") terminal.out(`${table(context, list, output)}\n`);
-      else if (event.type === "MODIFIED") {
-        const row = table(context, { ...EMPTY, items: [event.object] }, output).split("\n")[1];
-        terminal.out(`${row ?? ""}\n`);
-      }
+      else terminal.out(watchLines(context, event, selected(context, name, list), changed, output));
     }
   } finally {
     clearInterval(redraw);

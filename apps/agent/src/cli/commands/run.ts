@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { formatDuration } from "@holdfast/core/duration";
 import type { Command } from "../command.ts";
 import { CommandError } from "../command.ts";
 import { AGENT_FIELDS, KUBELET_FIELDS } from "../../config/fields.ts";
@@ -28,6 +29,7 @@ export const runCommand: Command = {
     },
     share: { type: "boolean", help: "run although a kubelet's pods live on the runtime" },
   },
+  local: true,
   async run() {
     throw new CommandError("the agent is started by bin/holdfast, not from here", {
       next: "bin/holdfast run",
@@ -36,7 +38,20 @@ export const runCommand: Command = {
 };
 
 function fieldLine(field: Field): string {
-  const fallback =
-    field.type === "duration" ? `${Number(field.fallback) / 1000}s` : JSON.stringify(field.fallback);
-  return `  ${field.key.padEnd(44)} ${field.help} (default ${fallback})`;
+  const fallback = fallbackText(field);
+  return `  ${field.key.padEnd(44)}  ${field.help}${fallback === "" ? "" : ` (default ${fallback})`}`;
+}
+
+/** Nothing for what is unset unless it is given: the help says what that means. */
+function fallbackText({ type, fallback }: Field): string {
+  if (type === "duration") return formatDuration(Number(fallback));
+  if (type === "size") return formatSize(Number(fallback));
+  if (typeof fallback === "object") return fallback.length === 0 ? "" : `[${fallback.join(", ")}]`;
+  return String(fallback);
+}
+
+function formatSize(bytes: number): string {
+  const units = ["", "Ki", "Mi", "Gi"];
+  const power = units.findLastIndex((_unit, index) => bytes % 1024 ** index === 0);
+  return bytes === 0 ? "0" : `${bytes / 1024 ** power}${units[power]}`;
 }

@@ -14,6 +14,7 @@ export const validateCommand: Command = {
     "Warnings name fields that have no effect yet. Exits with 1 when a manifest would be refused.",
   ],
   options: { strict: { type: "boolean", help: "warnings count as errors" } },
+  local: true,
   async run(context) {
     if (context.args.length === 0)
       throw new CommandError("which files? holdfast validate FILE...", { exitCode: 2 });
