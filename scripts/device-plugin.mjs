@@ -4,7 +4,7 @@ import { agentPaths } from "./lib/paths.mjs";
 import { note, step } from "./lib/say.mjs";
 
 process.argv[2] = agentPaths.devicePlugins;
-step(`Four devices holdfast.example/null, in ${agentPaths.devicePlugins} (Ctrl-C ends the plugin)`);
+step(`Eight devices holdfast.example/null, in ${agentPaths.devicePlugins} (Ctrl-C ends the plugin)`);
 note("cp packages/device/examples/null-device.yaml examples/   gives two of them to a pod");
 note(`kill -USR1 ${process.pid}   breaks the first device, and mends it the next time`);
 await import("../packages/device/examples/null-devices.ts");

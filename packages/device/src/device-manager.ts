@@ -14,7 +14,7 @@ import { nullPublisher } from "@holdfast/bus";
 import type { Publisher } from "@holdfast/bus";
 import type { Timer } from "@holdfast/core/clock";
 import { errorText, HoldfastError } from "@holdfast/core/errors";
-import { linkSignal } from "@holdfast/core/lifecycle";
+import { linkSignal, withDeadline } from "@holdfast/core/lifecycle";
 import type { Component, Health, LinkedSignal } from "@holdfast/core/lifecycle";
 import { silentLogger } from "@holdfast/core/log";
 import type { Logger } from "@holdfast/core/log";
@@ -47,6 +47,8 @@ import type { TopologyHint } from "./topology-hints.ts";
 export type DeviceAdmission =
   | { readonly kind: "admitted" }
   | { readonly kind: "waiting" | "refused"; readonly reason: string; readonly message: string };
+
+const WRITTEN_MS = 5000;
 
 /** See the top of the file. */
 export class DeviceManager implements Component {
@@ -173,6 +175,9 @@ export class DeviceManager implements Component {
   async register(request: RegisterRequest): Promise<void> {
     this.#mayAct();
     await this.#registry.register(request);
+    // One that registers only once is found by the next agent through what is written: it hears of its success when that is. A disk that hangs is told elsewhere.
+    const written = withDeadline(this.#options.clock, WRITTEN_MS, "writing", this.#writer.settled());
+    await written.catch(() => undefined);
   }
 
   /** A plugin was found by its socket. Throws what it is told. kubelet: ValidatePlugin. */

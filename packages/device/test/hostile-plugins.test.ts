@@ -7,7 +7,8 @@ import { nodePluginDialer } from "@holdfast/device/node";
 import { expect, test, vi } from "vitest";
 import { bad, FakePlugin, good, idsOf, makePod, NO_ANSWER, RESOURCE, TestNode } from "./fake-plugin.ts";
 import { registerRaw, serveRaw } from "./raw-plugin.ts";
-import { hold, newFolder, startAgent } from "./sockets.ts";
+import { startAgent } from "./device-agent.ts";
+import { hold, newFolder } from "./sockets.ts";
 
 const until = (check: () => void | Promise<void>): Promise<void> =>
   vi.waitFor(check, { timeout: 15_000, interval: 20 });

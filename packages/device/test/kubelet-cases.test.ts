@@ -12,7 +12,8 @@ import { expect, test } from "vitest";
 import { DEFAULT_DEADLINES, PluginEndpoint } from "../src/plugin-endpoint.ts";
 import { mergeAnswers } from "../src/run-options.ts";
 import { bad, FakePlugin, good, NO_ANSWER, RESOURCE, TestNode } from "./fake-plugin.ts";
-import { newFolder, startAgent } from "./sockets.ts";
+import { startAgent } from "./device-agent.ts";
+import { newFolder } from "./sockets.ts";
 
 // kubelet: TestNewManagerImplStart, TestNewManagerImplStartProbeMode
 test("starts and stops in an empty folder, in both ways of registration", async () => {

@@ -8,7 +8,8 @@ import { serveDevicePlugin } from "@holdfast/device/plugin";
 import { expect, test, vi } from "vitest";
 import { idsOf, makePod, RESOURCE } from "./fake-plugin.ts";
 import { registerRaw, serveRaw } from "./raw-plugin.ts";
-import { hold, newFolder, startAgent } from "./sockets.ts";
+import { startAgent } from "./device-agent.ts";
+import { hold, newFolder } from "./sockets.ts";
 
 const until = (check: () => void | Promise<void>): Promise<void> =>
   vi.waitFor(check, { timeout: 15_000, interval: 20 });
@@ -70,7 +71,7 @@ test("a plugin that is there first waits for the agent, and finds each new one",
   for (let run = 1; run <= 3; run++) {
     await using agent = await startAgent(folder);
     await until(() => expect(counts(agent.manager)).toEqual([2, 2]));
-    expect(plugin.registrations).toBe(run);
+    await until(() => expect(plugin.registrations).toBe(run));
     expect(await agent.manager.admit(pod)).toEqual({ kind: "admitted" });
   }
 });

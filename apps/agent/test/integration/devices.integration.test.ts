@@ -129,19 +129,23 @@ test("a container sees exactly its devices, variables and mounts; the loser of t
   using folder = deviceFolder();
   await using plugin = new ExamplePlugin(folder.plugins);
   await using node = await startNode({ agent: { devicePluginsDir: folder.plugins } });
-  await untilAllocatable(node, 4);
+  await untilAllocatable(node, 8);
   // It fails when it is told to.
   const tells = "until [ -e /tmp/fail ]; do sleep 0.1; done; exit 3";
   node.write(wants("three", 3, tells));
   await node.runningContainer("three");
   expect(
     await inside(node, "three", "ls /dev | grep null-; echo $NULL_DEVICES; test -c /dev/null-0 && echo char"),
-  ).toBe("null-0\nnull-1\nnull-2\nnull-0,null-1,null-2\nchar");
-  expect(await inside(node, "three", "echo gone > /dev/null-1 && cat /dev/null-1 | wc -c")).toBe("0");
+  ).toBe("null-0\nnull-2\nnull-4\nnull-0,null-2,null-4\nchar");
+  expect(await inside(node, "three", "echo gone > /dev/null-2 && cat /dev/null-2 | wc -c")).toBe("0");
   expect(await inside(node, "three", "mount | grep /host-tmp | grep -c 'ro[,)]'")).toBe("1");
   const { id } = await node.runningContainer("three");
   const { status } = await node.containerStatus(id);
-  expect(status.annotations[RESOURCE]).toBe("null-0,null-1,null-2");
+  expect(status.annotations[RESOURCE]).toBe("null-0,null-2,null-4");
+  // What is left of both nodes, and the plugin's word counts: all of the fuller one, then of the other.
+  node.write(wants("four", 4));
+  await node.runningContainer("four");
+  expect(await inside(node, "four", "echo $NULL_DEVICES")).toBe("null-1,null-3,null-5,null-7");
 
   node.write(wants("plain", 0, tells));
   await node.runningContainer("plain");
@@ -159,17 +163,17 @@ test("a container sees exactly its devices, variables and mounts; the loser of t
     phase: "Pending",
     reason: "UnexpectedAdmissionError",
   });
-  expect((await node.cli("get", "node")).stdout).toContain("4 devices, 4 allocatable");
+  expect((await node.cli("get", "node")).stdout).toContain("8 devices, 8 allocatable");
   const table = (await node.cli("get", "devices")).stdout;
-  expect(table).toMatch(/holdfast\.example\/null +null-3 +Healthy +1 +default\/winner-\S+ +main/);
-  expect(await podResources(folder.root)).toContain("null-3");
+  expect(table).toMatch(/holdfast\.example\/null +null-6 +Healthy +0 +default\/winner-\S+ +main/);
+  expect(await podResources(folder.root)).toContain("null-6");
   node.remove("winner");
   await node.runningContainer("loser");
-  expect(await inside(node, "loser", "echo $NULL_DEVICES")).toBe("null-3");
+  expect(await inside(node, "loser", "echo $NULL_DEVICES")).toBe("null-6");
 
   // Health of a device in use shows, and the pod goes on.
   plugin.signal("SIGUSR1");
-  await untilAllocatable(node, 3);
+  await untilAllocatable(node, 7);
   expect((await node.cli("get", "devices")).stdout).toMatch(/null-0 +Unhealthy .*it is full/);
   const told =
     '{"resourceID":"null-0","health":"Unhealthy","message":"the plugin says Unhealthy: it is full"}';
@@ -185,7 +189,7 @@ test("a container sees exactly its devices, variables and mounts; the loser of t
   await why("three", "main ended after one of its devices was lost");
   expect((await node.cli("why", "three")).stdout).toContain(`device null-0 of ${RESOURCE} is unhealthy: `);
   await why("plain", "main failed by itself");
-  for (const name of ["three", "plain", "loser"]) node.remove(name);
+  for (const name of ["three", "four", "plain", "loser"]) node.remove(name);
   await node.assertNothingLeft();
 });
 
@@ -195,8 +199,8 @@ test("plugin killed, agent killed, both, the node rebooted: nobody loses a devic
   const bootIdFile = join(folder.root, "boot_id");
   writeFileSync(bootIdFile, "11111111-aaaa\n");
   await using node = await startNode({ agent: { devicePluginsDir: folder.plugins, bootIdFile } });
-  await untilAllocatable(node, 4);
-  node.write(wants("holder", 2));
+  await untilAllocatable(node, 8);
+  node.write(wants("holder", 4));
   const first = await node.runningContainer("holder");
   const devices = await inside(node, "holder", "echo $NULL_DEVICES");
 
@@ -208,7 +212,7 @@ test("plugin killed, agent killed, both, the node rebooted: nobody loses a devic
   const second = await node.runningContainer("holder", "main", 1);
   expect(await inside(node, "holder", "echo $NULL_DEVICES")).toBe(devices);
   // Somebody new waits for the plugin.
-  node.write(wants("late", 2));
+  node.write(wants("late", 4));
   await node.until(
     async () => (await node.pod("late"))?.status.reason === "DevicePluginNotReady",
     "the late pod waits for the plugin",
@@ -225,15 +229,12 @@ test("plugin killed, agent killed, both, the node rebooted: nobody loses a devic
   await node.runningContainer("holder", "main", 2);
   expect(await inside(node, "holder", "echo $NULL_DEVICES")).toBe(devices);
   plugin.start();
-  await untilAllocatable(node, 4);
+  await untilAllocatable(node, 8);
   await node.runningContainer("late");
   const others = await inside(node, "late", "echo $NULL_DEVICES");
-  expect([...devices.split(","), ...others.split(",")].sort()).toEqual([
-    "null-0",
-    "null-1",
-    "null-2",
-    "null-3",
-  ]);
+  expect([...devices.split(","), ...others.split(",")].sort()).toEqual(
+    Array.from({ length: 8 }, (_, n) => `null-${n}`),
+  );
 
   // The agent again, without its checkpoint, while the plugin stays: it sees the new socket and registers; the containers say what they have.
   const third = await node.runningContainer("holder", "main", 2);
@@ -241,11 +242,11 @@ test("plugin killed, agent killed, both, the node rebooted: nobody loses a devic
   const checkpoint = join(folder.plugins, "kubelet_internal_checkpoint");
   rmSync(checkpoint);
   await node.start();
-  await untilAllocatable(node, 4);
+  await untilAllocatable(node, 8);
   expect((await node.runningContainer("holder", "main", 2)).id).toBe(third.id);
   const { items } = await getJson<DeviceList>(node.socket, "/api/v1/devices");
   const held = items[0]?.devices.filter(({ podUid }) => podUid !== undefined);
-  expect(held).toHaveLength(4);
+  expect(held).toHaveLength(8);
 
   // What a reboot leaves: another boot id, and nothing that runs.
   await node.until(() => Promise.resolve(existsSync(checkpoint)), "the checkpoint is written anew");
@@ -298,7 +299,7 @@ test("a CDI device arrives, or is refused by name where the runtime resolves non
       allocate: (ids) => ({ cdiDevices: ids.map((id) => `${vendor}/thing=${id}`) }),
     });
     await untilAllocatable(node, 1);
-    expect(plugin.registrations).toBe(1);
+    await expect.poll(() => plugin.registrations).toBe(1);
     node.write(wants("cdi", 1));
     const status = await node.client.status({ verbose: true });
     // 1.7 has it off by default.
@@ -327,7 +328,7 @@ test("under a topology policy devices come from one NUMA node", async () => {
     agent: { devicePluginsDir: folder.plugins },
     kubelet: { topologyManagerPolicy: "restricted" },
   });
-  await untilAllocatable(node, 4);
+  await untilAllocatable(node, 8);
   // Even numbers are on node 0, which every machine has. (On one node alone, single-numa-node has no opinion, as in the kubelet.)
   node.write(wants("near", 2));
   await node.runningContainer("near");
@@ -349,8 +350,8 @@ test("a plugin that hangs holds up only who asks for its devices", async () => {
     allocate: () => new Promise(() => {}),
   });
   await using healthy = new ExamplePlugin(folder.plugins);
-  await untilAllocatable(node, 4);
-  expect(plugin.registrations).toBe(1);
+  await untilAllocatable(node, 8);
+  await expect.poll(() => plugin.registrations).toBe(1);
   const limits = { "holdfast.example/hung": 1 };
   node.write(pod("victim", { containers: [container("main", { resources: { limits } })] }));
   await node.until(
