@@ -5,10 +5,10 @@
  * Prints what was seen, goes on after something that is wrong, and ends with 1 then.
  */
 import { existsSync, readFileSync } from "node:fs";
-import { check, finish, NodeUnderCheck, sh, until } from "./node-under-check.mjs";
+import { check, finish, LASTING, NodeUnderCheck, sh, until } from "./node-under-check.mjs";
 
 const MIB = 2 ** 20;
-const TRANSITION = "15s";
+const TRANSITION = "60s";
 const ROOT = "/sys/fs/cgroup";
 const isV2 = existsSync(`${ROOT}/cgroup.controllers`);
 const driver = process.argv[2] === "systemd" ? "systemd" : "cgroupfs";
@@ -20,9 +20,14 @@ const totalBytes = numberIn("/proc/meminfo", /MemTotal:\s+(\d+)/) * 1024;
 const totalPids = Math.min(...["pid_max", "threads-max"].map((file) => numberIn(`/proc/sys/kernel/${file}`)));
 const totalCpus = Number(sh("nproc"));
 
-/** Holds so much memory, and says when it has it. The pipe's reader keeps a line that does not end. */
-const holding = (mib, then = "sleep 1000000") =>
-  `trap 'exit 0' TERM; { head -c ${mib * MIB} /dev/zero; sleep 2; echo full >&2; ${then}; } | tail >/dev/null & wait`;
+/** A pod that holds so much memory, and says when it has it. What lies in a volume of memory is its container's. */
+function holding(mib, { before = "", requests = {}, ...spec } = {}) {
+  return {
+    command: `${before}dd if=/dev/zero of=/memory/x bs=1M count=${mib} 2>/dev/null; echo full; ${LASTING}`,
+    container: { resources: { requests }, volumeMounts: [{ name: "memory", mountPath: "/memory" }] },
+    spec: { ...spec, volumes: [{ name: "memory", emptyDir: { medium: "Memory" } }] },
+  };
+}
 
 // --- limits of all pods ---
 
@@ -131,12 +136,9 @@ async function checkOver(type) {
 async function checkMemory() {
   console.log("\n# the machine's memory");
   node.write("calm");
-  node.write("modest", {
-    command: holding(300),
-    container: { resources: { requests: { memory: "400Mi" } } },
-  });
-  node.write("important", { command: holding(500), spec: { priority: 1000 } });
-  node.write("greedy", { command: holding(400) });
+  node.write("modest", holding(300, { requests: { memory: "400Mi" } }));
+  node.write("important", holding(500, { priority: 1000 }));
+  node.write("greedy", holding(400));
   await node.start({ evictionHard: {} });
   for (const name of ["modest", "important", "greedy"]) await full(name);
   await node.stop();
@@ -184,9 +186,9 @@ async function checkWatch() {
   ];
   await node.start(...settings(true));
   await node.running("calm");
-  node.write("burst", { command: `sleep 5; date +%s.%N; ${holding(700)}` });
+  node.write("burst", holding(700, { before: "sleep 5; date +%s; " }));
+  const began = Number(await until("the burst begins", () => node.holdfast("logs burst").split("\n")[0]));
   await evicted("burst");
-  const began = Number(node.holdfast("logs burst").split("\n")[0]);
   const told = node.events("eviction/PodEvicting").at(-1);
   check(
     "the burst was seen",

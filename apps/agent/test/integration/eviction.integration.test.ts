@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // A node that runs out of disk, inodes, memory: the right pod goes, one at a time, and the conditions come and go.
+import { existsSync } from "node:fs";
 import { totalmem } from "node:os";
 import { expect, test } from "vitest";
 import { PodSandboxState } from "@holdfast/cri";
@@ -107,7 +108,15 @@ test.each([
       "the newcomer waits, and says why",
     );
     expect((await node.pod("newcomer"))?.status).toMatchObject({ phase: "Pending", reason: "Evicted" });
-    // Its volume is gone with it: the node has enough again.
+    // Its volume is gone with it, and its logs: the node has enough again.
+    const logFolder = `${node.places.podLogs}/default_greedy-${node.name}_${greedy.metadata.uid}`;
+    await node.until(
+      async () =>
+        (await node.sandboxes("greedy")).length === 0 &&
+        (await node.containers("greedy")).length === 0 &&
+        !existsSync(logFolder),
+      "nothing of it is left on the runtime and among the logs",
+    );
     await node.until(
       async () => (await condition(node, "DiskPressure")) === "False",
       "the condition is over",
@@ -118,7 +127,9 @@ test.each([
     expect(limited.status.message).toBe('Usage of EmptyDir volume "data" exceeds the limit "2Mi". ');
     expect(limited.status.conditions?.some(({ type }) => type === "DisruptionTarget")).toBe(false);
     await node.restart();
-    await evicted(node, "greedy");
+    const after = await evicted(node, "greedy");
+    expect(after.status.message).toBe(greedy.status.message);
+    expect(after.status.containerStatuses?.[0]?.state?.terminated?.exitCode).toEqual(expect.any(Number));
     expect(await node.running("greedy")).toEqual([]);
     expect(await node.running("modest")).toHaveLength(1);
     expect((await node.pod("modest"))?.status.containerStatuses?.[0]?.restartCount).toBe(0);

@@ -58,10 +58,14 @@ export class PodDirectories {
   }
 
   /** Logs first, the folder last: while it is there the rest is known to be ours. */
-  async remove({ uid, name, namespace }: Pod["metadata"]): Promise<void> {
-    const dir = this.podDir(uid);
+  async remove(metadata: Pod["metadata"]): Promise<void> {
+    await this.removeLogs(metadata);
+    await this.#files.removeTree(this.podDir(metadata.uid));
+  }
+
+  /** The pod stays. */
+  async removeLogs({ uid, name, namespace }: Pod["metadata"]): Promise<void> {
     for (const logs of await this.#logFolders(uid, name, namespace)) await this.#files.removeTree(logs);
-    await this.#files.removeTree(dir);
   }
 
   /** Of a pod without a name, whatever bears its UID. */

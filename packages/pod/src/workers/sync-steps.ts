@@ -123,7 +123,7 @@ export class SyncSteps {
     return this.#ended(worker, after.status, work);
   }
 
-  /** Frees what a pod that is down still holds; of one that is deleted nothing is left. */
+  /** Frees what a pod that is down still holds. Of one that was evicted only its status is left, of one that is deleted nothing. kubelet: ShouldPodContentBeRemoved. */
   async syncTerminated(worker: PodWorker, work: PendingWork, signal: AbortSignal): Promise<StepResult> {
     const { resources, runtime, status, volumes } = this.#deps;
     const { uid } = worker;
@@ -138,16 +138,24 @@ export class SyncSteps {
     signal.throwIfAborted();
     await this.#bounded("removing the cgroup", resources.destroy(uid));
     signal.throwIfAborted();
-    if (!worker.deleted) return { removed: false };
+    if (!worker.deleted && !this.#wasEvicted(worker)) return { removed: false };
     if (look.status.sandboxes.length > 0 || look.status.containers.length > 0) {
       await runtime.removePod(look.status, { causes: work.causes, signal });
       this.#acted(worker);
     }
     signal.throwIfAborted();
+    await this.#bounded("removing logs", this.#dirs.removeLogs(worker.pod.metadata));
+    if (!worker.deleted) return { removed: false };
     await this.#bounded("removing the folder", this.#dirs.remove(worker.pod.metadata));
     runtime.forgetPod(uid);
     status.remove(uid);
     return { removed: true };
+  }
+
+  /** By its status, which outlives the agent: it went for the node's sake, or for a limit of its own, and what it left must not go on taking room. */
+  #wasEvicted({ uid }: PodWorker): boolean {
+    const { phase, reason = "" } = this.#deps.status.get(uid) ?? {};
+    return phase === "Failed" && EVICTIONS.has(reason);
   }
 
   /** Shows why a pod that has not begun does not begin. */
@@ -295,6 +303,9 @@ export class SyncSteps {
     return worker.prepared;
   }
 }
+
+/** Reasons of a status. kubelet: what kills with `Evict`. */
+const EVICTIONS: ReadonlySet<string> = new Set(["Evicted", "Preempting"]);
 
 /** Nothing runs, and no sandbox is ready: there is nothing to stop. */
 export function isDown({ sandboxes, containers }: RuntimePodStatus): boolean {

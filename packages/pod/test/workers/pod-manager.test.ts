@@ -252,6 +252,34 @@ describe("the end of a pod", () => {
     expect(node.leftovers("web")).toEqual([]);
   });
 
+  // kubelet: ShouldPodContentBeRemoved
+  it.each(["Evicted", "Preempting"])(
+    "leaves nothing but the status of a pod that was %s, also over a restart of the agent",
+    async (reason) => {
+      await startNode();
+      await node.want(staticPod("web"));
+      // Its folder, which is small, goes with its manifest.
+      const leftovers = (): string[] =>
+        node.leftovers("web").filter((path) => !path.startsWith("/state/pods/web"));
+      const logs = (): boolean => [...node.disk.folders].some((path) => path.includes("/default_web_web"));
+      expect(logs()).toBe(true);
+      await node.agent.manager.killPodNow("web", {
+        reason: "Evicted",
+        message: "the node is low on memory",
+        deleted: false,
+        failed: { reason, message: "the node is low on memory" },
+      });
+      await node.settle();
+      expect(leftovers()).toEqual(["status"]);
+      expect(logs()).toBe(false);
+      await node.stop();
+      await node.start();
+      await node.advance(120_000, 10_000);
+      expect(node.status.get("web")?.phase).toBe("Failed");
+      expect(leftovers()).toEqual(["status"]);
+    },
+  );
+
   // kubelet: TestKillPodNowFunc
   it("can be waited for, in vain for a while only", async () => {
     await startNode({ programs: { app: { ignoreSigterm: true, ignoreSigkill: true } } });
