@@ -18,6 +18,8 @@ import { build, ensureToolchain, toolEnv } from "./lib/toolchain.mjs";
 
 const INSTANCE = "start";
 const READY_MS = 30_000;
+/** How an agent ends that was asked to. */
+const STOPPED = "was stopped";
 
 /** Resolves at the first Ctrl-C, SIGTERM or hang-up; npm and the terminal may both send one. */
 function untilSignal() {
@@ -66,7 +68,9 @@ async function runAgent(toScreen, signalled) {
   const agent = startAgent(toScreen);
   const ended = new Promise((resolve) => {
     agent.on("error", (error) => resolve(String(error.message)));
-    agent.on("exit", (code, signal) => resolve(`ended with ${signal ?? `status ${code}`}`));
+    agent.on("exit", (code, signal) =>
+      resolve(code === 0 ? STOPPED : `ended with ${signal ?? `status ${code}`}`),
+    );
   });
   let watch;
   const ready = waitFor(agentIsReady, READY_MS, 250).then((yes) => {
@@ -97,6 +101,10 @@ await main(async () => {
   step(`Running the agent on ${relative(repo, agentPaths.manifests)}/ (Ctrl-C stops it; pods go on)`);
   if (!toScreen) note(`its log: ${agentPaths.log}`);
   const outcome = await runAgent(toScreen, signalled);
+  if (outcome.how === STOPPED) {
+    step("The agent was stopped from elsewhere: by another npm start, by npm run clean or by hand");
+    return 0;
+  }
   if (outcome.how !== undefined)
     throw new SetupError(
       `the agent ${outcome.how}`,

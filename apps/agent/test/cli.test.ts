@@ -109,6 +109,14 @@ test.each(COMMANDS.map(({ name }) => name).concat(""))("the help of %j fits 80 c
   expect(stdout.includes("--socket")).toBe(!["run", "validate"].includes(name));
 });
 
+test("validate --fields says what is done with every field", async () => {
+  const { code, stdout } = await run("validate", "--fields");
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^honoured +spec\.containers\[\]\.env\[\]\.name$/m);
+  expect(stdout).toMatch(/^refused +spec\.containers\[\]\.envFrom +a static pod may not/m);
+  expect(stdout).toMatch(/^no effect +spec\.tolerations +static pods tolerate every taint$/m);
+});
+
 test("a screen shows the beginning of a long text and says what is left out", () => {
   const text = ["one", "two-and-more", "three", "four"].join("\n");
   expect(fitRows(text, { columns: 80, rows: 5 })).toBe(text);

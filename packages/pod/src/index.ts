@@ -18,6 +18,8 @@ export type {
   ManifestWatch,
 } from "./config/ports.ts";
 export { DEFAULT_MAX_MANIFEST_BYTES } from "./manifest/parse-manifest.ts";
+export { listPodFields } from "./manifest/list-fields.ts";
+export type { PodField } from "./manifest/list-fields.ts";
 export { formatProblem } from "./manifest/problem.ts";
 export type { ManifestProblem, ProblemSeverity } from "./manifest/problem.ts";
 export { readManifest } from "./manifest/read-manifest.ts";
