@@ -49,5 +49,23 @@ export function milliValue(value: string | number): number {
 
 /** Whole units, rounded up: how bytes are counted. kubelet: Quantity.Value. */
 export function wholeValue(value: string | number): number {
-  return Math.ceil(Number(parseQuantity(value).toPrecision(15)));
+  const parsed = parseQuantity(value);
+  return Number.isInteger(parsed) ? parsed : Math.ceil(Number(parsed.toPrecision(15)));
+}
+
+/** Thousandths as Kubernetes prints them: `1500m`, `2`. */
+export function formatMilli(milli: number): string {
+  return milli % 1000 === 0 ? String(milli / 1000) : `${milli}m`;
+}
+
+const BINARY = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+
+/** Whole bytes as Kubernetes prints them, with the largest binary suffix that leaves a whole number: `64Mi`, `100000001`. */
+export function formatBytes(bytes: number): string {
+  let [rest, index] = [bytes, 0];
+  while (rest >= 1024 && rest % 1024 === 0 && index < BINARY.length - 1) {
+    rest /= 1024;
+    index += 1;
+  }
+  return `${rest}${BINARY[index]}`;
 }

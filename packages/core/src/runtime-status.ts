@@ -57,8 +57,18 @@ export interface ContainerRecord {
     readonly gid: number;
     readonly supplementalGroups?: readonly number[];
   };
+  /** What the runtime has set for it, where it says so (containerd from 1.7 on). */
+  readonly resources?: AppliedResources;
   /** Entered from containerd's exit event and not yet confirmed by a status call (DESIGN.md, principle 1). */
   readonly exitUnconfirmed?: boolean;
+}
+
+/** What holds for a container now, as far as a runtime can tell; what is not limited is absent. kubelet: kubecontainer.ContainerResources. */
+export interface AppliedResources {
+  /** Thousandths of a CPU, from the kernel's shares: never less than 2. */
+  readonly cpuRequestMilli?: number;
+  readonly cpuLimitMilli?: number;
+  readonly memoryLimitBytes?: number;
 }
 
 /** A pod of which the runtime knows nothing. */

@@ -4,7 +4,8 @@ import { errorText, HoldfastError, isNotFound, isRetryable } from "@holdfast/cor
 import type { Container, PodSpec } from "@holdfast/core/pod-types";
 import { nearestName } from "@holdfast/core/nearest-name";
 import { podQosClass } from "@holdfast/core/pod";
-import { milliValue, parseQuantity, wholeValue } from "@holdfast/core/quantity";
+import { formatBytes, formatMilli, milliValue, parseQuantity, wholeValue } from "@holdfast/core/quantity";
+import { rfc3339, rfc3339Seconds } from "@holdfast/core/rfc3339";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 
@@ -67,6 +68,37 @@ test("milli and whole values round up, without the noise of doubles", () => {
     100, 100, 1100, 1,
   ]);
   expect([wholeValue("1Gi"), wholeValue("1.5"), wholeValue("100m")]).toEqual([1_073_741_824, 2, 1]);
+});
+
+test("property: times are written as Date writes them, and what is none is the epoch", () => {
+  fc.assert(
+    fc.property(fc.double({ min: -8.64e15, max: 8.64e15, noNaN: true }), fc.nat(4e12), (any, usual) => {
+      for (const ms of [any, usual, -usual]) {
+        expect(rfc3339(ms)).toBe(new Date(ms).toISOString());
+        const seconds = new Date(Math.max(Math.floor(ms / 1000) * 1000, -8.64e15));
+        expect(rfc3339Seconds(ms)).toBe(seconds.toISOString().replace(".000Z", "Z"));
+      }
+    }),
+  );
+  for (const none of [Number.NaN, Infinity, 9e15]) expect(rfc3339(none)).toBe("1970-01-01T00:00:00.000Z");
+  expect(rfc3339Seconds(Number.NaN)).toBe("1970-01-01T00:00:00Z");
+});
+
+test("property: a printed quantity reads back", () => {
+  fc.assert(
+    fc.property(fc.nat(2 ** 31), fc.nat(5), (value, power) => {
+      const bytes = value * 2 ** (4 * power);
+      expect(wholeValue(formatBytes(bytes))).toBe(bytes);
+      expect(milliValue(formatMilli(value))).toBe(value);
+    }),
+  );
+  expect([formatBytes(0), formatBytes(2 ** 20), formatBytes(1536), formatBytes(1000)]).toEqual([
+    "0",
+    "1Mi",
+    "1536",
+    "1000",
+  ]);
+  expect([formatMilli(0), formatMilli(1500), formatMilli(2000)]).toEqual(["0", "1500m", "2"]);
 });
 
 const container = (requests?: Record<string, string>, limits?: Record<string, string>): Container => ({

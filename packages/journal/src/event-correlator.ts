@@ -6,6 +6,7 @@
  * Owns: three bounded memories by key. Time comes with the events, so that it works alike on what happens and on what is read from the journal; a clock
  * that stepped back counts as no time gone by. Lost on a crash: counts begin again, as the kubelet's.
  */
+import { rfc3339Seconds } from "@holdfast/core/rfc3339";
 import type { KubeEvent, KubeEventFacts } from "./kube-event.ts";
 
 /** kubelet: the defaults of client-go/tools/record. */
@@ -66,7 +67,7 @@ export class EventCorrelator {
 
   #count(known: KubeEvent | undefined, facts: KubeEventFacts, message: string): KubeEvent {
     const { involvedObject, type, reason, at, seq } = facts;
-    const time = timestamp(at);
+    const time = rfc3339Seconds(at);
     return {
       name:
         known?.name ??
@@ -119,11 +120,6 @@ function put<Value>(map: Map<string, Value>, key: string, value: Value): void {
   map.set(key, value);
   const oldest = map.keys().next().value;
   if (map.size > CACHE_SIZE && oldest !== undefined) map.delete(oldest);
-}
-
-/** kubelet: metav1.Time has no fractions. */
-function timestamp(at: number): string {
-  return new Date(at).toISOString().replace(/\.\d+Z$/, "Z");
 }
 
 /** The events of a history, oldest first, each with its count. */

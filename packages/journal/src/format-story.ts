@@ -2,6 +2,7 @@
 
 /** Pure: a story as text. */
 import { formatAge } from "@holdfast/core/duration";
+import { rfc3339Seconds } from "@holdfast/core/rfc3339";
 import type { Chapter, Story } from "./story.ts";
 
 /** How a story is shown. */
@@ -50,16 +51,12 @@ function summaryLines(others: readonly Chapter[], { now }: StoryFormat): string[
   const [newest] = others;
   const oldest = others.at(-1);
   if (newest === undefined || oldest === undefined) return [];
-  const since = `since ${timeText(oldest.at)} (${formatAge(now - oldest.at)} ago)`;
-  return ["", `${timeText(newest.at)}  and ${others.length} times more like this, ${since}`];
-}
-
-function timeText(at: number): string {
-  return new Date(at).toISOString().replace(/\.\d+Z$/, "Z");
+  const since = `since ${rfc3339Seconds(oldest.at)} (${formatAge(now - oldest.at)} ago)`;
+  return ["", `${rfc3339Seconds(newest.at)}  and ${others.length} times more like this, ${since}`];
 }
 
 function chapterLines(chapter: Chapter, { now, lastLines }: StoryFormat): string[] {
-  const time = timeText(chapter.at);
+  const time = rfc3339Seconds(chapter.at);
   const log = lastLines?.get(chapter.seq) ?? [];
   return [
     "",

@@ -4,6 +4,7 @@
  * Pure: what of an event's payload may be written down. Values of env never, values under names that say secret never, of outputs the length and the first
  * line (or not even that), of commands the first word, of differences the names. What is left is bounded in depth, breadth and length.
  */
+import { rfc3339 } from "@holdfast/core/rfc3339";
 import { REDACTED, scrubText } from "./scrub-text.ts";
 
 /** How much is kept. */
@@ -87,7 +88,7 @@ export function redactValue(value: unknown, settings: RedactionSettings, depth: 
   if (value === null) return null;
   if (depth >= MAX_DEPTH) return "…";
   if (value instanceof Error) return scrubText(value.message, MAX_TEXT);
-  if (value instanceof Date) return Number.isNaN(value.getTime()) ? "" : value.toISOString();
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? "" : rfc3339(value.getTime());
   if (ArrayBuffer.isView(value)) return { bytes: value.byteLength };
   if (value instanceof Map) return redactRecord(Object.fromEntries(value), settings, depth);
   if (Array.isArray(value) || value instanceof Set) {

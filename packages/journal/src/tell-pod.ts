@@ -2,6 +2,7 @@
 
 /** Pure: the story of a pod's containers, from the ledger and the pod's newest events. */
 import { formatAge, formatDuration } from "@holdfast/core/duration";
+import { rfc3339Seconds } from "@holdfast/core/rfc3339";
 import type { JournalEvent } from "./journal-event.ts";
 import { isRecord } from "./redact.ts";
 import type { Chapter, Story } from "./story.ts";
@@ -138,8 +139,7 @@ function nextStart(row: Termination, events: readonly JournalEvent[]): string | 
 
 /** RFC 3339, to the second; what is no time at all gives an empty text. */
 function timeText(at: number): string {
-  const time = new Date(Math.round(at));
-  return Number.isNaN(time.getTime()) ? "" : time.toISOString().replace(/\.\d+Z$/, "Z");
+  return Number.isNaN(at) ? "" : rfc3339Seconds(at);
 }
 
 /** What stands in the way, by type of event. */

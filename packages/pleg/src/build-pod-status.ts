@@ -7,6 +7,7 @@ import {
   RESTART_COUNT_ANNOTATION,
 } from "@holdfast/core/names";
 import type {
+  AppliedResources,
   ContainerRecord,
   ContainerState,
   RuntimePodStatus,
@@ -29,6 +30,7 @@ const STATES: Readonly<Record<CriContainerState, ContainerState>> = {
   3: "unknown",
 };
 const NS_PER_MS = 1_000_000n;
+const SHARES_PER_CPU = 1024;
 
 /** Nanoseconds since the epoch to milliseconds; 0 stays 0. */
 function toMs(ns: bigint): number {
@@ -81,6 +83,7 @@ export function buildContainer(status: ContainerStatus, item: ListedItem): Conta
     hash: annotations[CONTAINER_HASH_ANNOTATION] ?? "",
     restartCount: toCount(annotations[RESTART_COUNT_ANNOTATION]),
     ...userOf(status),
+    ...resourcesOf(status),
   };
 }
 
@@ -96,6 +99,21 @@ function userOf({ user }: ContainerStatus): Pick<ContainerRecord, "user"> {
       ...(groups.length === 0 ? {} : { supplementalGroups: groups }),
     },
   };
+}
+
+/** Shares and quota in thousandths of a CPU. kubelet: toKubeContainerResources, sharesToMilliCPU, quotaToMilliCPU. */
+function resourcesOf({ resources }: ContainerStatus): Pick<ContainerRecord, "resources"> {
+  if (resources?.linux === undefined) return {};
+  const { cpuShares, cpuQuota, cpuPeriod, memoryLimitInBytes } = resources.linux;
+  const request = Math.ceil((Number(cpuShares) * 1000) / SHARES_PER_CPU);
+  const limit = cpuPeriod > 0n ? Number((cpuQuota * 1000n) / cpuPeriod) : 0;
+  const memory = Number(memoryLimitInBytes);
+  const told: AppliedResources = {
+    ...(request > 0 ? { cpuRequestMilli: request } : {}),
+    ...(limit > 0 ? { cpuLimitMilli: limit } : {}),
+    ...(memory > 0 ? { memoryLimitBytes: memory } : {}),
+  };
+  return Object.keys(told).length === 0 ? {} : { resources: told };
 }
 
 /** What {@link buildPodStatus} puts together. */

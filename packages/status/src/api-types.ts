@@ -14,7 +14,6 @@ import type {
   PodStatus,
   ResourceRequirements,
 } from "@holdfast/core/pod-types";
-import type { ContainerRecord } from "@holdfast/core/runtime-status";
 
 /** One rule of a container about an exit. kubelet: ContainerRestartRule. */
 export interface ContainerRestartRule {
@@ -88,12 +87,6 @@ export interface ApiPodStatus extends PodStatus {
   resourceClaimStatuses?: unknown[];
   extendedResourceClaimStatus?: unknown;
   nodeAllocatableResourceClaimStatuses?: unknown[];
-}
-
-/** What a runtime's status of a container may say beyond the list's: whoever fills the pod cache may give it. */
-export interface DetailedContainerRecord extends ContainerRecord {
-  /** As the runtime applied them, in the words of a spec. */
-  readonly resources?: ResourceRequirements;
 }
 
 /** The condition of this type. */

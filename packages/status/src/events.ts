@@ -49,3 +49,14 @@ export interface StatusSinkChange {
 /** Statuses reach their sink no more, or again. */
 export const StatusSinkChanged: EventType<StatusSinkChange, "status/StatusSinkChanged"> =
   defineEvent<StatusSinkChange>()("status/StatusSinkChanged");
+
+/** What `status/HostIPsIPFamilyMismatch` carries: the text of a Kubernetes event. */
+export interface HostIpMismatch {
+  readonly eventType: "Warning";
+  readonly reason: "HostIPsIPFamilyMismatch";
+  readonly message: string;
+}
+
+/** A pod's `hostIP` became one of the other family. Published once for each such change, before the status changes. */
+export const HostIPsIPFamilyMismatch: EventType<HostIpMismatch, "status/HostIPsIPFamilyMismatch"> =
+  defineEvent<HostIpMismatch>()("status/HostIPsIPFamilyMismatch");

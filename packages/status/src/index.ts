@@ -3,8 +3,8 @@
 export { StatusManager } from "./status-manager.ts";
 export type { StatusManagerOptions, StatusObserver } from "./status-manager.ts";
 export type { VersionedPodStatus } from "./status-entries.ts";
-export { PodCordonChanged, PodStatusChanged, StatusSinkChanged } from "./events.ts";
-export type { PodCordonChange, PodStatusChange, StatusSinkChange } from "./events.ts";
+export { HostIPsIPFamilyMismatch, PodCordonChanged, PodStatusChanged, StatusSinkChanged } from "./events.ts";
+export type { HostIpMismatch, PodCordonChange, PodStatusChange, StatusSinkChange } from "./events.ts";
 export { findCondition } from "./api-types.ts";
 export type {
   AllocatedResourceStatus,
@@ -15,7 +15,6 @@ export type {
   ApiPodSpec,
   ApiPodStatus,
   ContainerRestartRule,
-  DetailedContainerRecord,
   VolumeMountStatus,
 } from "./api-types.ts";
 export {

@@ -21,6 +21,7 @@ import type { Pod, PodStatus } from "@holdfast/core/pod-types";
 import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
 import type { AllocatedResourceStatus, ApiPodStatus } from "./api-types.ts";
 import { findCondition } from "./api-types.ts";
+import { computeHostIpMismatch } from "./compute-host-ip-mismatch.ts";
 import { isStaticPod } from "./compute-pod-phase.ts";
 import { apiStatus, generateApiPodStatus } from "./compute-pod-status.ts";
 import type { Cordon } from "./compute-readiness.ts";
@@ -33,7 +34,7 @@ import {
   computeResized,
 } from "./compute-status-edits.ts";
 import { computeRejectedStatus, computeTerminatedStatus } from "./compute-terminated-status.ts";
-import { PodCordonChanged, PodStatusChanged } from "./events.ts";
+import { HostIPsIPFamilyMismatch, PodCordonChanged, PodStatusChanged } from "./events.ts";
 import { equalPodStatus, normalizePodStatus } from "./normalize-pod-status.ts";
 import type {
   PodStatusOptions,
@@ -116,14 +117,21 @@ export class StatusManager implements PodStatusPort {
     const entry = this.#entries.get(uid);
     const resize = entry?.resize ?? resizeConditionsIn(apiStatus(pod)?.conditions);
     const terminating = options.terminating ?? entry?.terminating ?? false;
+    const previous = entry?.status ?? apiStatus(pod);
+    const nodeIPs = hostIPs?.() ?? [];
+    const mismatch = computeHostIpMismatch(previous?.hostIP, nodeIPs);
+    const causes =
+      mismatch === undefined
+        ? options.causes
+        : [...(options.causes ?? []), this.#tellMismatch(pod, mismatch)];
     const { status, refused } = generateApiPodStatus({
       ...options,
       terminating,
       pod,
       runtime,
-      previous: entry?.status ?? apiStatus(pod),
+      previous,
       now: clock.now(),
-      hostIPs: hostIPs?.() ?? [],
+      hostIPs: nodeIPs,
       probes,
       devices,
       cordon: entry?.cordon,
@@ -133,7 +141,7 @@ export class StatusManager implements PodStatusPort {
     if (refused.length > 0) this.#noteRefused(pod, refused);
     // A static pod may begin anew under its UID; any other stays finished.
     const begins = isStaticPod(pod) ? { finished: false } : {};
-    return this.#set(pod, status, { causes: options.causes, terminating, resize, ...begins });
+    return this.#set(pod, status, { causes, terminating, resize, ...begins });
   }
 
   /** The newest status, also of a pod that was last updated before the agent's restart. */
@@ -364,6 +372,14 @@ export class StatusManager implements PodStatusPort {
         restarts: statuses.reduce((sum, { restartCount }) => sum + restartCount, 0),
       },
       { subject: { podUid: uid, pod: `${namespace}/${name}` }, ...(causes === undefined ? {} : { causes }) },
+    );
+  }
+
+  #tellMismatch({ metadata: { uid, namespace, name } }: Pod, message: string): number {
+    return this.#publish.publish(
+      HostIPsIPFamilyMismatch,
+      { eventType: "Warning", reason: "HostIPsIPFamilyMismatch", message },
+      { subject: { podUid: uid, pod: `${namespace}/${name}` } },
     );
   }
 

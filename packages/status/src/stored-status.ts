@@ -66,6 +66,8 @@ export function storedStatusSignature(status: ApiPodStatus): string {
     status.phase,
     status.reason ?? "",
     status.startTime ?? "",
+    // A change of the node's address is told once, not at each start of the agent.
+    status.hostIP ?? "",
     // The reason tells a pod that is held back from one that is not ready.
     ...(status.conditions ?? []).map(({ type, status: value, reason = "" }) => `${type}:${value}:${reason}`),
     ...(status.initContainerStatuses ?? []).map(container),

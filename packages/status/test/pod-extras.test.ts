@@ -15,13 +15,7 @@ import {
   StatusManager,
   wouldRestart,
 } from "@holdfast/status";
-import type {
-  ApiPod,
-  ApiPodStatus,
-  ContainerRestartRule,
-  DetailedContainerRecord,
-  PodStatusInput,
-} from "@holdfast/status";
+import type { ApiPod, ApiPodStatus, ContainerRestartRule, PodStatusInput } from "@holdfast/status";
 import { describe, expect, test } from "vitest";
 import {
   container,
@@ -310,43 +304,6 @@ describe("restart rules", () => {
       state: { terminated: { reason: "RestartingAllContainers" } },
       restartCount: 1,
     });
-  });
-});
-
-describe("details of a container", () => {
-  const resources = { requests: { cpu: "100m", memory: "64Mi" }, limits: { memory: "64Mi" } };
-  const mounts = [
-    { name: "data", mountPath: "/data" },
-    { name: "config", mountPath: "/config", readOnly: true },
-  ];
-  const of = pod("Always", [container("a", { resources, volumeMounts: mounts })]);
-  const first = (answer: DetailedContainerRecord[], previous?: PodStatus) =>
-    generate(of, { runtime: runtime(answer), previous }).containerStatuses?.[0];
-
-  test("mounts, what is allocated and what is in force, also before the start", () => {
-    expect(first([])).toMatchObject({
-      volumeMounts: [
-        { name: "data", mountPath: "/data" },
-        { name: "config", mountPath: "/config", readOnly: true, recursiveReadOnly: "Disabled" },
-      ],
-      allocatedResources: resources.requests,
-      resources,
-    });
-    expect(generate(pod("Always")).containerStatuses?.[0]).not.toHaveProperty("resources");
-  });
-
-  test("what the runtime says of a running container goes before the spec, and is kept when it is not repeated", () => {
-    const told = {
-      ...record("a"),
-      resources: { limits: { memory: "128Mi" } },
-      user: { uid: 7, gid: 8, supplementalGroups: [8] },
-    };
-    const one = first([told]);
-    expect(one?.resources).toEqual({ requests: resources.requests, limits: { memory: "128Mi" } });
-    expect(one?.user).toEqual({ linux: { uid: 7, gid: 8, supplementalGroups: [8] } });
-    const before: ApiPodStatus = { phase: "Running", containerStatuses: one === undefined ? [] : [one] };
-    expect(first([record("a")], before)?.resources?.limits).toEqual({ memory: "128Mi" });
-    expect(first([exited("a", 0)], before)?.resources?.limits).toEqual({ memory: "64Mi" });
   });
 });
 

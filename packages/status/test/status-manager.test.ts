@@ -3,7 +3,7 @@ import { Bus } from "@holdfast/bus";
 import { silentLogger } from "@holdfast/core/log";
 import { ManualClock } from "@holdfast/core/manual-clock";
 import { MetricsRegistry } from "@holdfast/core/metrics";
-import { PodStatusChanged, StatusManager } from "@holdfast/status";
+import { HostIPsIPFamilyMismatch, PodStatusChanged, StatusManager } from "@holdfast/status";
 import type { StatusCheckpoint, StatusManagerOptions } from "@holdfast/status";
 import { expect, test } from "vitest";
 import { crashLoop, exited, options, pod, record, runtime } from "./builders.ts";
@@ -240,4 +240,51 @@ test("health of devices stands in the statuses of the pod's own containers, and 
   expect(told()).toContain('"health":"Unhealthy"');
   health.clear();
   expect(told()).not.toContain("allocatedResourcesStatus");
+});
+
+test("a node address of the other family is told once, also when it changed while no agent ran", () => {
+  let hostIPs: readonly string[] = [];
+  const { bus, manager, checkpoint, next } = setUp({ hostIPs: () => hostIPs });
+  const told = bus.subscribe([HostIPsIPFamilyMismatch], {
+    name: "told",
+    capacity: 10,
+    overflow: "drop-oldest",
+  });
+  const update = (of: StatusManager, ips: readonly string[]) => {
+    hostIPs = ips;
+    return of.update(pod("Always"), runtime([record("a")]), options({ causes: [1] })).hostIP;
+  };
+  const taken = () => {
+    const event = told.take();
+    return event === undefined || event.type === "gap" ? undefined : event;
+  };
+  for (const ips of [[], ["192.0.2.1"], ["192.0.2.2", "2001:db8::1"], ["192.0.2.2"]]) {
+    update(manager, ips);
+    next();
+  }
+  expect(taken()).toBeUndefined();
+
+  expect(update(manager, ["2001:db8::1", "192.0.2.2"])).toBe("2001:db8::1");
+  const event = taken();
+  expect(event).toMatchObject({
+    subject: { podUid: "uid-1", pod: "default/web" },
+    data: { eventType: "Warning", reason: "HostIPsIPFamilyMismatch" },
+  });
+  expect(event?.data.message).toContain("IPv4 address 192.0.2.2");
+  expect(event?.data.message).toContain("IPv6 address 2001:db8::1");
+  expect(next()?.causes).toEqual([1, event?.seq]);
+
+  for (const wanted of ["192.0.2.1", undefined]) {
+    const restarted = new StatusManager({
+      clock: new ManualClock(),
+      checkpoint,
+      publish: bus,
+      hostIPs: () => hostIPs,
+    });
+    update(restarted, ["192.0.2.1"]);
+    expect(taken() === undefined).toBe(wanted === undefined);
+  }
+  // No address is no change of it.
+  update(manager, []);
+  expect(taken()).toBeUndefined();
 });

@@ -6,13 +6,14 @@
  */
 import { existsSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { rfc3339 } from "@holdfast/core/rfc3339";
 
 /** How many damaged files are kept per database. */
 export const KEPT_SET_ASIDE = 3;
 
 /** Renames `path` to `path.corrupt-YYYYMMDDTHHMMSSmmmZ` and returns the new name. Throws the file system's error. */
 export function setAside(path: string, nowMs: number): string {
-  const stamp = new Date(nowMs).toISOString().replaceAll(/[-:.]/g, "");
+  const stamp = rfc3339(nowMs).replaceAll(/[-:.]/g, "");
   let target = `${path}.corrupt-${stamp}`;
   for (let again = 2; existsSync(target) && again <= KEPT_SET_ASIDE + 2; again++)
     target = `${path}.corrupt-${stamp}-${again}`;

@@ -2,6 +2,7 @@
 
 /** The last events of each pod, for `holdfast describe`: bounded by pod and in all. The journal will keep more. */
 import type { AnyEnvelope } from "@holdfast/bus";
+import { rfc3339 } from "@holdfast/core/rfc3339";
 import type { PodEvent } from "./types.ts";
 
 const EVENTS_PER_POD = 20;
@@ -19,7 +20,7 @@ export class PodEvents {
     if (event.type === "status/PodStatusChanged" || event.type === "pleg/PodSync") return;
     const known = this.#byPod.get(uid) ?? [];
     known.push({
-      at: new Date(event.at).toISOString(),
+      at: rfc3339(event.at),
       type: event.type.slice(event.type.indexOf("/") + 1),
       text: eventText(event),
     });

@@ -3,6 +3,7 @@
 import type { Clock } from "@holdfast/core/clock";
 import { errorText, HoldfastError } from "@holdfast/core/errors";
 import type { LogFields, Logger } from "@holdfast/core/log";
+import { rfc3339 } from "@holdfast/core/rfc3339";
 
 const LEVELS = ["debug", "info", "warn", "error"] as const;
 /** How much is said. */
@@ -24,7 +25,7 @@ const MAX_VALUE_CHARS = 2000;
 export function createLogger(options: LineLoggerOptions, base: LogFields = {}): Logger {
   const log = (level: LogLevel, message: string, fields: LogFields = {}): void => {
     if (LEVELS.indexOf(level) < LEVELS.indexOf(options.level)) return;
-    const time = new Date(options.clock.now()).toISOString();
+    const time = rfc3339(options.clock.now());
     const all = { ...base, ...fields };
     options.write(
       options.format === "json" ? jsonLine(time, level, message, all) : textLine(time, level, message, all),

@@ -7,6 +7,7 @@ import { HoldfastError } from "@holdfast/core/errors";
 import type { Component, Health } from "@holdfast/core/lifecycle";
 import type { MetricsRegistry } from "@holdfast/core/metrics";
 import type { PodStatus } from "@holdfast/core/pod-types";
+import { rfc3339, rfc3339Seconds } from "@holdfast/core/rfc3339";
 import type { CriClient } from "@holdfast/cri";
 import { computeReadyCondition } from "@holdfast/node";
 import type { MachineFacts, RuntimeState } from "@holdfast/node";
@@ -225,7 +226,7 @@ export class LocalView implements AgentView, Component {
       },
       agent: {
         version: VERSION,
-        startedAt: new Date(this.#startedAt).toISOString(),
+        startedAt: rfc3339(this.#startedAt),
         pid: process.pid,
         ...(configFile !== undefined && { configFile }),
       },
@@ -322,7 +323,7 @@ export class LocalView implements AgentView, Component {
     const { clock } = this.#options;
     // Whole seconds: the two clocks' drift must not look like a change.
     const at = Math.round((clock.now() + nextAttemptAt - clock.monotonic()) / 1000) * 1000;
-    return { container, reason, nextAttempt: new Date(at).toISOString() };
+    return { container, reason, nextAttempt: rfc3339(at) };
   }
 
   async #read(subscription: Subscription<AnyEnvelope>): Promise<void> {
@@ -335,7 +336,7 @@ export class LocalView implements AgentView, Component {
 }
 
 function cordonLine({ by, at }: Cordon): string {
-  return `cordoned by ${by} at ${new Date(at).toISOString().slice(0, 19)}Z: out of traffic, and left alone`;
+  return `cordoned by ${by} at ${rfc3339Seconds(at)}: out of traffic, and left alone`;
 }
 
 /** In a list one line says that there is something, and `describe` and the list of manifest problems say what. */

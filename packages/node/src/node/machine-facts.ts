@@ -4,6 +4,8 @@ import { existsSync, readFileSync } from "node:fs";
 import { arch, cpus, hostname, networkInterfaces, release, totalmem } from "node:os";
 import type { MachineFacts } from "../ports.ts";
 
+const LINK_LOCAL = /^(?:fe[89ab]|169\.254\.)/i;
+
 /** Reads the machine's facts once: files under /proc and /etc, no programs. Missing ones are empty. */
 export function readMachineFacts(): MachineFacts {
   const text = (path: string): string => {
@@ -28,10 +30,9 @@ export function readMachineFacts(): MachineFacts {
   };
 }
 
+/** kubelet: the node's address where none is given: of the first interface that leads out, IPv4 before IPv6. */
 function firstAddress(): string | undefined {
-  for (const addresses of Object.values(networkInterfaces())) {
-    const address = addresses?.find((candidate) => !candidate.internal && candidate.family === "IPv4");
-    if (address !== undefined) return address.address;
-  }
-  return undefined;
+  const addresses = Object.values(networkInterfaces()).flatMap((of) => of ?? []);
+  const outside = addresses.filter(({ internal, address }) => !internal && !LINK_LOCAL.test(address));
+  return (outside.find(({ family }) => family === "IPv4") ?? outside[0])?.address;
 }

@@ -15,6 +15,7 @@ import type { Logger } from "@holdfast/core/log";
 import { CONFIG_SEEN_ANNOTATION, CONFIG_SOURCE_ANNOTATION } from "@holdfast/core/names";
 import { formatPod, podFullName } from "@holdfast/core/pod";
 import type { Pod } from "@holdfast/core/pod-types";
+import { rfc3339 } from "@holdfast/core/rfc3339";
 import { computePodUpdates } from "./compute-pod-updates.ts";
 import { PodsChanged } from "./events.ts";
 import type { PodSource, PodUpdate, SourceSnapshot } from "./pod-update.ts";
@@ -142,8 +143,7 @@ export class PodConfig {
   }
 
   #stamp(pod: Pod, source: PodSource, old: Pod | undefined): Pod {
-    const seen =
-      old?.metadata.annotations?.[CONFIG_SEEN_ANNOTATION] ?? new Date(this.#clock.now()).toISOString();
+    const seen = old?.metadata.annotations?.[CONFIG_SEEN_ANNOTATION] ?? rfc3339(this.#clock.now());
     const annotations = {
       ...pod.metadata.annotations,
       [CONFIG_SOURCE_ANNOTATION]: source,
