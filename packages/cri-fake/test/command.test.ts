@@ -95,6 +95,8 @@ describe("holdfast-cri-fake", () => {
     await once(lines, "line");
     const cri = createCriClient({ endpoint: `unix://${where}/s.sock` });
     onTestFinished(() => cri.close());
+    const { imageFilesystems } = await cri.imageFsInfo({});
+    expect(imageFilesystems[0]?.fsId?.mountpoint, "a folder that is there").toBe(where);
     const { containerId } = await start(cri, { pod: "web" });
     const code = async (path: string) => (await fetch(`http://127.0.0.1:${http}${path}`)).status;
     await expect.poll(() => code("/").catch(() => 0)).toBe(200);

@@ -3,6 +3,7 @@
 // The command holdfast-cri-fake: a fake on a socket, in real time, until a signal ends it.
 
 import { readFileSync } from "node:fs";
+import { dirname } from "node:path";
 import process from "node:process";
 
 import { errorText, HoldfastError } from "@holdfast/core/errors";
@@ -59,6 +60,8 @@ async function serve({ listen, script, writeLogs }: Extract<Command, { do: "serv
     loopback: loopback(),
     streaming,
     endpoint: listen,
+    // A folder that is there: who uses a runtime asks how full the file system of its images is.
+    imageFs: { mountpoint: dirname(listen.replace(/^unix:(\/\/)?/, "")), ...options.imageFs },
     ...(writeLogs ? { logSink: fileLogSink() } : {}),
   });
   let inForce = faults.map((fault) => fake.addFault(fault));
