@@ -5,12 +5,12 @@
  */
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { cgroupRoot, stopAgent } from "./lib/agent.mjs";
+import { stopAgent } from "./lib/agent.mjs";
 import { readInstanceId } from "./lib/agent-state.mjs";
 import { removeCgroupTrees, removeIfEmpty, removeInstance, unmountBelow } from "./lib/teardown.mjs";
 import { removeHostFiles } from "./lib/host-files.mjs";
 import { requireHost } from "./lib/host.mjs";
-import { home, repo, runRoot } from "./lib/paths.mjs";
+import { home, repo, runRoot, startCgroupRoot } from "./lib/paths.mjs";
 import { rememberedChoice, runTypeScript } from "./lib/runtime-choice.mjs";
 import { main, note, step, warn } from "./lib/say.mjs";
 
@@ -54,11 +54,11 @@ await main(async () => {
   await removeFromSharedRuntime();
   const instances = new Set([
     ...folders(join(home, "containerd")),
-    ...folders(runRoot).filter((name) => name !== "agent"),
+    ...folders(runRoot).filter((name) => !/^agent(-|$)/.test(name)),
   ]);
   for (const name of instances) await removeInstance(name);
   await unmountBelow([home, runRoot]);
-  removeCgroupTrees(cgroupRoot);
+  removeCgroupTrees(startCgroupRoot);
   removeHostFiles();
   step(`Removing ${home}, ${runRoot} and build output${all ? ", node_modules" : ""}`);
   for (const dir of [home, runRoot]) rmSync(dir, { recursive: true, force: true });

@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { agentPaths, holdfastBin, repoHash, runRoot } from "./paths.mjs";
+import { agentPaths, holdfastBin, runRoot, startCgroupRoot } from "./paths.mjs";
 import { endProcess, livingPid, processIdentity } from "./processes.mjs";
 import { SetupError } from "./say.mjs";
 import { toolEnv } from "./toolchain.mjs";
@@ -21,8 +21,6 @@ const LOG_LIMIT_BYTES = 8 * 1024 * 1024;
 /** The agent's own stop has its own limits; this is the backstop. */
 const STOP_MS = 30_000;
 
-/** All cgroups of our pods stand below this one, so that clean knows them. No dash: systemd reads one as a step down. */
-export const cgroupRoot = `/holdfast${repoHash}`;
 export const agentSocket = join(agentPaths.run, "holdfast.sock");
 
 /** The agent's configuration: two YAML documents. JSON strings are YAML strings. */
@@ -34,7 +32,7 @@ kind: KubeletConfiguration
 staticPodPath: ${q(agentPaths.manifests)}
 containerRuntimeEndpoint: ${q(`unix://${runtimeSocket}`)}
 podLogsDir: ${q(agentPaths.podLogs)}
-cgroupRoot: ${q(cgroupRoot)}
+cgroupRoot: ${q(startCgroupRoot)}
 ---
 apiVersion: holdfast.agent/v1alpha1
 kind: AgentConfiguration

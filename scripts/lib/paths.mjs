@@ -26,8 +26,13 @@ export const node24 = join(binDir, "node");
 export const holdfastBin = join(repo, "apps", "agent", "bin", "holdfast");
 /** Small files that say "done, for this input". */
 export const stampsDir = join(home, "stamps");
+/** Tests give `npm start` a name, and a runtime by HOLDFAST_RUNTIME: it then stands beside the one that a person may have running. */
+const startName = process.env.HOLDFAST_START_NAME ?? "";
+const suffix = startName === "" ? "" : `-${startName}`;
 /** Which runtime `npm start` chose. */
-export const runtimeChoiceFile = join(home, "runtime-choice.json");
+export const runtimeChoiceFile = join(home, `runtime-choice${suffix}.json`);
+/** All cgroups of `npm start`'s pods stand below this one, so that clean knows them. No dash: systemd reads one as a step down. */
+export const startCgroupRoot = `/holdfast${repoHash}${startName}`;
 
 /** Where Debian's packages of one suite are unpacked. */
 export function runtimeDir(suite) {
@@ -65,16 +70,17 @@ export function instancePaths(name) {
   };
 }
 
+const agentFolder = `agent${suffix}`;
 /** Where the agent that `npm start` runs keeps its things. */
 export const agentPaths = {
-  dir: join(home, "agent"),
-  config: join(home, "agent", "config.yaml"),
-  log: join(home, "agent", "agent.log"),
-  state: join(home, "agent", "state"),
-  podLogs: join(home, "agent", "pod-logs"),
-  run: join(runRoot, "agent"),
-  pid: join(runRoot, "agent", "start.pid"),
+  dir: join(home, agentFolder),
+  config: join(home, agentFolder, "config.yaml"),
+  log: join(home, agentFolder, "agent.log"),
+  state: join(home, agentFolder, "state"),
+  podLogs: join(home, agentFolder, "pod-logs"),
+  run: join(runRoot, agentFolder),
+  pid: join(runRoot, agentFolder, "start.pid"),
   manifests: join(repo, "examples"),
   /** Short, for sockets; beside it are plugins_registry and pod-resources. */
-  devicePlugins: join(runRoot, "agent", "kubelet", "device-plugins"),
+  devicePlugins: join(runRoot, agentFolder, "kubelet", "device-plugins"),
 };
