@@ -167,10 +167,15 @@ describe("NodeAdmission", () => {
     await admission.admit(guaranteed("p", [20]), others);
     admission.release("p");
     await admission.admit(guaranteed("p", [20]), others);
+    // Somebody who is asked before has refused it.
+    const asked = podOf("asked", [container("c")]);
+    for (const message of ["nothing left", "nothing left", "no plugin"])
+      admission.tellRefused(asked, { reason: "UnexpectedAdmissionError", message });
     subscription[Symbol.dispose]();
     await reading;
     const unexpected = "default/p UnexpectedAdmissionError";
-    expect(seen).toEqual(["default/p OutOfpods", unexpected, unexpected]);
+    const before = "default/asked UnexpectedAdmissionError";
+    expect(seen).toEqual(["default/p OutOfpods", unexpected, unexpected, before, before]);
   });
 
   it.each([

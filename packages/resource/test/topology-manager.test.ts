@@ -137,6 +137,22 @@ describe("TopologyManager", () => {
     expect(log).toEqual(["first begins", "first ends", "second begins", "second ends"]);
   });
 
+  it("counts every pod, and failures but those without a policy", async () => {
+    const count = async (policy: "none" | "restricted", providers: readonly HintProvider[]) => {
+      const metrics = new MetricsRegistry();
+      await manager({ policy, metrics, providers }).admit(pod);
+      return ["requests", "errors"].map((what) =>
+        metrics.value(`kubelet_topology_manager_admission_${what}_total`),
+      );
+    };
+    const failing = { ...provider([P(0)]), allocate: () => Promise.reject(new Error("no luck")) };
+    expect(await count("none", [])).toEqual([1, 0]);
+    expect(await count("none", [failing])).toEqual([1, 0]);
+    expect(await count("restricted", [provider([P(0)])])).toEqual([1, 0]);
+    expect(await count("restricted", [provider([N(0)])])).toEqual([1, 1]);
+    expect(await count("restricted", [failing])).toEqual([1, 1]);
+  });
+
   it("counts what is aligned only where the policy promises it", async () => {
     const labels = (scope: string) => ({ scope, boundary: "numa_node" });
     const count = async (

@@ -131,7 +131,7 @@ export function makeResourceSide(options: ResourceSideOptions): ResourceSide {
     node: () => nodeInfo(config.nodeName, machine, allocatable),
     fit: { staticPodsAnywhere: true },
     critical: { staticPodsMayGo: config.eviction.evictStaticPods },
-    ...(topology === undefined ? {} : { topology }),
+    topology,
     release: (uid) => {
       cpu?.removePod(uid);
       memory?.removePod(uid);
@@ -173,7 +173,7 @@ export function makeResourceSide(options: ResourceSideOptions): ResourceSide {
 interface Managers {
   readonly cpu: CpuManager | undefined;
   readonly memory: MemoryManager | undefined;
-  readonly topology: TopologyManager | undefined;
+  readonly topology: TopologyManager;
 }
 
 /** Below so much free memory pods go at once: it is not for them. */
@@ -253,18 +253,16 @@ function makeManagers(
   const providers = [isAligned(config) ? devices.provider : undefined, cpu, memory].filter(
     (provider) => provider !== undefined,
   );
-  const topology =
-    providers.length === 0
-      ? undefined
-      : new TopologyManager({
-          providers,
-          numaNodes,
-          clock,
-          policy: resources.topologyManagerPolicy,
-          scope: resources.topologyManagerScope,
-          policyOptions: resources.topologyManagerPolicyOptions,
-          metrics,
-        });
+  // Also where nobody takes part: every pod's admission counts in its metrics.
+  const topology = new TopologyManager({
+    providers,
+    numaNodes,
+    clock,
+    policy: resources.topologyManagerPolicy,
+    scope: resources.topologyManagerScope,
+    policyOptions: resources.topologyManagerPolicyOptions,
+    metrics,
+  });
   return { cpu, memory, topology };
 }
 

@@ -40,7 +40,10 @@ export class TurnstileAdmission implements PodAdmission {
     const { devices, devicesFirst } = this.#options;
     if (devicesFirst && !this.#runs(pod.metadata.uid)) {
       const lacks = await devices.admit(pod, signal);
-      if (lacks !== undefined) return lacks;
+      if (lacks !== undefined) {
+        this.#node.tellRefused(pod, lacks);
+        return lacks;
+      }
     }
     const turn = this.#turn.then(() => this.#admit(pod, signal));
     this.#turn = turn.catch(() => {});

@@ -211,6 +211,8 @@ test("the socket is for root alone, and the metrics are Prometheus'", async () =
   expect(statSync(node.socket).mode & 0o777).toBe(0o600);
   const metrics = await getOverSocket(node.socket, "/metrics");
   expect(metrics.body).toMatch(/^kubelet_runtime_operations_total\{operation_type="list_containers"\} \d+/m);
+  // Also where no policy is set: every pod that is let in counts.
+  expect(metrics.body).toMatch(/^kubelet_topology_manager_admission_requests_total [1-9]/m);
   expect((await getOverSocket(node.socket, "/healthz")).body.trim()).toBe("ok");
 });
 

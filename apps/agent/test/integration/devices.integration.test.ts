@@ -163,6 +163,7 @@ test("a container sees exactly its devices, variables and mounts; the loser of t
     phase: "Pending",
     reason: "UnexpectedAdmissionError",
   });
+  expect((await node.cli("describe", "pod", "loser")).stdout).toMatch(/Warning +UnexpectedAdmissionError/);
   expect((await node.cli("get", "node")).stdout).toContain("8 devices, 8 allocatable");
   const table = (await node.cli("get", "devices")).stdout;
   expect(table).toMatch(/holdfast\.example\/null +null-6 +Healthy +0 +default\/winner-\S+ +main/);

@@ -101,14 +101,21 @@ export class NodeAdmission {
       return result;
     }
     this.#giveBack(uid);
-    const { reason, message } = result;
+    this.tellRefused(pod, result);
+    return result;
+  }
+
+  /** Counts and tells a refusal, once until it is another one or the pod comes in; also one of somebody whom the caller asks before this. */
+  tellRefused(
+    { metadata: { uid, namespace, name } }: Pod,
+    { reason, message }: { readonly reason: string; readonly message: string },
+  ): void {
     // One that waits is asked about again and again.
-    if (this.#told.get(uid) === `${reason}: ${message}`) return result;
+    if (this.#told.get(uid) === `${reason}: ${message}`) return;
     this.#told.set(uid, `${reason}: ${message}`);
     this.#rejections.inc({ reason: rejectionLabel(reason) });
-    const subject = { podUid: uid, pod: `${pod.metadata.namespace}/${pod.metadata.name}` };
+    const subject = { podUid: uid, pod: `${namespace}/${name}` };
     (this.#options.publish ?? nullPublisher).publish(PodRefused, { reason, message }, { subject });
-    return result;
   }
 
   /** The pod has ended: what it had is free. Unknown is fine. */

@@ -105,8 +105,7 @@ export class TopologyManager {
   }
 
   async #admit(pod: Pod): Promise<AdmitResult> {
-    const { clock, scope = "container", providers } = this.#options;
-    if (providers.length === 0) return ADMITTED;
+    const { clock, scope = "container" } = this.#options;
     this.#requests.inc();
     const begun = clock.monotonic();
     let result: AdmitResult;
@@ -118,6 +117,8 @@ export class TopologyManager {
             ? await this.#admitPod(pod)
             : await this.#admitContainers(pod);
     } catch (error) {
+      // Without a policy nothing was to be aligned.
+      if (this.#policy.name !== "none") this.#errors.inc();
       result = admissionError(error);
     }
     if (!result.admit) this.removePod(pod.metadata.uid);
