@@ -324,7 +324,17 @@ export class ProbeWorker implements TimerEntry {
   }
 }
 
+/**
+ * The one that runs, else the newest: a newer one that does not run beside it is what a create has left whose caller had died, and the status is that of the
+ * other one too.
+ */
 function newestOf(containers: readonly ProbedRecord[] | undefined, name: string): ProbedRecord | undefined {
-  if (containers !== undefined) for (const record of containers) if (record.name === name) return record;
-  return undefined;
+  let newest: ProbedRecord | undefined;
+  if (containers !== undefined)
+    for (const record of containers) {
+      if (record.name !== name) continue;
+      if (record.state === "running") return record;
+      newest ??= record;
+    }
+  return newest;
 }

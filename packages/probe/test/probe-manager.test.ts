@@ -376,3 +376,24 @@ test("the same trouble is told again after a minute, with its count", async () =
   const counts = environment.published().map(({ data }) => (data as { count: number }).count);
   expect(counts).toEqual([1, 60, 60]);
 });
+
+test("a newer container that does not run beside one that does changes nothing", async () => {
+  await using environment = new Environment();
+  const { manager, handlers, clock } = environment;
+  await manager.start();
+  handlers.answers.set(80, SUCCESS);
+  manager.addPod(podOf({ readinessProbe: http({ periodSeconds: 1 }) }));
+  await environment.run("c1");
+  await clock.advance(1000);
+  environment.changes();
+  for (const state of ["created", "exited"] as const) {
+    await environment.run("left-over", { state });
+    await clock.advance(3000);
+    expect([manager.readiness("c1"), manager.readiness("left-over")]).toEqual(["success", undefined]);
+  }
+  expect(environment.changes()).toEqual([]);
+  expect(handlers.times().length).toBe(8);
+  // Until it does not run any more: then the newest counts.
+  await environment.exit("c1");
+  expect(manager.readiness("left-over")).toBe("failure");
+});
