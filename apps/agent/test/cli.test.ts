@@ -333,9 +333,20 @@ test("describe shows what each probe asks, what it found and what could not be a
     tookMs: 1010.46,
     periodMs: 200,
   };
+  const unseen = {
+    probedAgeMs: undefined,
+    lastTookMs: undefined,
+    restored: false,
+    successful: 0,
+    failed: 0,
+    proberErrors: 0,
+  };
   const probed: PodObject = {
     ...pod,
-    metadata: { ...pod.metadata, annotations: { "holdfast.agent/readiness-probe-timing": "period=200ms" } },
+    metadata: {
+      ...pod.metadata,
+      annotations: { "holdfast.agent/readiness-probe-timing": "period=200ms, unreadyPeriod=100ms" },
+    },
     spec: {
       containers: [
         {
@@ -347,14 +358,18 @@ test("describe shows what each probe asks, what it found and what could not be a
         },
       ],
     },
-    holdfast: { ...pod.holdfast, probes: [found] },
+    holdfast: {
+      ...pod.holdfast,
+      probes: [found, { ...found, ...unseen, kind: "liveness", verdict: "success" }],
+    },
   };
   const text = describePod(probed, now);
   for (const line of [
     "    Liveness:    exec [test -f /x] delay=5s timeout=1s period=10s #success=1 #failure=3",
-    "    Readiness:   http-get http://:web/ready delay=0s timeout=1s period=200ms #success=1 #failure=1",
+    "    Readiness:   http-get http://:web/ready delay=0s timeout=1s period=200ms unready-period=100ms #success=1 #failure=1",
     "                 failure for 61s, kept from before the agent's start (7 succeeded, 3 failed, 1 could not be made, the last in 1s, each in 91.9ms)",
     "                 last problem: Readiness probe failed: HTTP probe failed with statuscode: 500",
+    "                 success (assumed) for 61s (0 succeeded, 0 failed)",
     "    Startup:     grpc <pod>:9000 s delay=0s timeout=1s period=10s #success=1 #failure=3",
   ])
     expect(text.split("\n")).toContain(line);

@@ -25,7 +25,12 @@ export function probeLines(
     const probe = of(container);
     if (probe === undefined) return [];
     const spec = resolveProbe(probe, timingFor(parseProbeTimings(pod, kind), container.name));
-    const times = `delay=${formatDuration(spec.initialDelayMs)} timeout=${formatDuration(spec.timeoutMs)} period=${formatDuration(spec.periodMs)}`;
+    const { initialDelayMs, timeoutMs, periodMs, unreadyPeriodMs } = spec;
+    const faster =
+      kind === "liveness" || unreadyPeriodMs === periodMs
+        ? ""
+        : ` unready-period=${formatDuration(unreadyPeriodMs)}`;
+    const times = `delay=${formatDuration(initialDelayMs)} timeout=${formatDuration(timeoutMs)} period=${formatDuration(periodMs)}${faster}`;
     const thresholds = `#success=${spec.successThreshold} #failure=${spec.failureThreshold}`;
     const found = known.find((one) => one.container === container.name && one.kind === kind);
     return [
@@ -47,8 +52,12 @@ function handlerText({ exec, httpGet, tcpSocket, grpc }: Probe): string {
 }
 
 function foundLines(found: ProbeSnapshot): ProbeLine[] {
+  // What the kubelet's rules begin with is not what anybody has seen.
+  const assumed = found.probedAgeMs === undefined ? " (assumed)" : "";
   const verdict =
-    found.verdict === undefined ? "no verdict yet" : `${found.verdict} for ${formatAge(found.verdictAgeMs)}`;
+    found.verdict === undefined
+      ? "no verdict yet"
+      : `${found.verdict}${assumed} for ${formatAge(found.verdictAgeMs)}`;
   const kept = found.restored ? ", kept from before the agent's start" : "";
   const hold = found.onHold ? ", not asked any more" : "";
   const counts = [
