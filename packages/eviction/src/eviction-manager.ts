@@ -39,6 +39,7 @@ import { addContainerFsThresholds } from "./parse-thresholds.ts";
 import type { FilesystemLayout } from "./parse-thresholds.ts";
 import { PodEvictor } from "./pod-evictor.ts";
 import type { NodeSample } from "./ports.ts";
+import { PressureRest } from "./pressure-rest.ts";
 import { reclaimNode } from "./reclaim-node.ts";
 import { PressureTeller } from "./pressure-teller.ts";
 import type { TimedPressureCondition } from "./pressure-teller.ts";
@@ -80,8 +81,7 @@ export class EvictionManager implements Component {
   #layout: FilesystemLayout | undefined;
   #problem: string | undefined;
   #rest: Rest | undefined;
-  /** Averages still have in them what is over: monotonic milliseconds. */
-  #pressureRestsUntil = Number.NEGATIVE_INFINITY;
+  readonly #pressureRest = new PressureRest();
 
   constructor(options: EvictionManagerOptions) {
     const {
@@ -229,6 +229,7 @@ export class EvictionManager implements Component {
     this.#learnLayout(sample.layout);
     this.#memoryWatch?.update(sample.node);
     const { observations, nonsense } = makeSignalObservations(sample);
+    this.#pressureRest.look(observations);
     this.#teller.tellUnknown(this.#unknownOf(sample, nonsense));
     const round = computeRound(this.#state, {
       thresholds: this.#thresholds,
@@ -265,8 +266,10 @@ export class EvictionManager implements Component {
   }
 
   /** Who would help is not known while the layout of the disks is not; and averages of pressure look back. */
-  #canAct({ signal }: Threshold): boolean {
-    if (isPressureSignal(signal)) return this.#options.clock.monotonic() >= this.#pressureRestsUntil;
+  #canAct(threshold: Threshold): boolean {
+    const { signal } = threshold;
+    if (isPressureSignal(signal))
+      return this.#pressureRest.isOver(threshold, this.#state.observations, this.#options.clock.monotonic());
     return filesystemOf(signal) === undefined || this.#layout !== undefined;
   }
 
@@ -358,8 +361,7 @@ export class EvictionManager implements Component {
       const graceSeconds = evictionGraceSeconds(threshold, pod, maxPodGraceSeconds);
       const verdict = { ...text, signal: threshold.signal, graceSeconds, disruption: true, causes: [cause] };
       if (!(await this.#evictor.evict(pod, verdict, signal))) continue;
-      if (isPressureSignal(threshold.signal))
-        this.#pressureRestsUntil = clock.monotonic() + averageMs(threshold.signal);
+      if (isPressureSignal(threshold.signal)) this.#pressureRest.begin(threshold.signal, clock.monotonic());
       return pod;
     }
     return undefined;
@@ -421,8 +423,3 @@ export class EvictionManager implements Component {
 
 const NEVER = new AbortController().signal;
 const NO_LAYOUT: FilesystemLayout = { dedicatedImageFs: false, splitContainerFs: false };
-
-/** What an average looks back on: `avg60` -> 60 000. */
-function averageMs(signal: string): number {
-  return Number(/\d+$/.exec(signal)?.[0] ?? 0) * 1000;
-}

@@ -352,22 +352,29 @@ describe("pods' own limits", () => {
 });
 
 describe("pressure stall information", () => {
-  it("ends one pod, and then waits until the average has forgotten", async () => {
-    const rig = new Rig({ evictionHard: {}, evictionPressure: { "memory.psi.full.avg60": "40%" } });
+  it("ends one pod, and no other for what the average still has in it of the first", async () => {
+    const rig = new Rig({ evictionHard: {}, evictionPressure: { "memory.psi.full.avg60": "20%" } });
     memoryPods(rig);
-    const psi = (avg60: number) => {
+    const psi = (avg60: number): void => {
       const averages = { avg10: 0, avg60, avg300: 0 };
       rig.node = { memory: { psi: { some: averages, full: averages } } };
     };
-    psi(40);
+    psi(20);
     expect(await rig.round()).toEqual([]);
-    psi(40.5);
+    psi(90.5);
     expect(await rig.round()).toEqual(["best-effort-low-pri"]);
     expect(rig.killed[0]?.request.message).toContain(
-      "low on resource: memory. Threshold: memory.psi.full.avg60>40%, time lost: 40.5%. ",
+      "low on resource: memory. Threshold: memory.psi.full.avg60>20%, time lost: 90.5%. ",
     );
     expect(rig.manager.conditions()).toEqual(["MemoryPressure"]);
-    expect(await rig.round(59_999)).toEqual([]);
+    expect(await rig.round(1000)).toEqual([]);
+    expect(await rig.round(58_999)).toEqual([]);
+    // 90.5 have become 33.9 by now: what is beyond that is new.
+    psi(33.9);
+    expect(await rig.round(1)).toEqual([]);
+    psi(53);
+    expect(await rig.round(0)).toEqual([]);
+    psi(55);
     expect(await rig.round(1)).toHaveLength(1);
   });
 });

@@ -101,17 +101,17 @@ test("a file system of the images' own: its figures, who holds it, who is told o
   let ledger: DiskLedgerView = { filesystems: [], problems: [] };
   const imagesDisk = (): DiskLedgerView["filesystems"][number] | undefined =>
     ledger.filesystems.find(({ roles }) => roles.includes("images"));
-  // containerd measures its snapshots every ten seconds.
+  // containerd measures its snapshots every ten seconds, and may have done so while this one grew.
   await node.until(async () => {
     ledger = JSON.parse((await node.cli("disk", "--fresh", "-o", "json")).stdout) as DiskLedgerView;
-    return imagesDisk()?.holders[0]?.kind === "writable-layers";
+    const [first] = imagesDisk()?.holders ?? [];
+    return first?.kind === "writable-layers" && (first.largest[0]?.bytes ?? 0) >= 90 * MIB;
   }, "the writable layer holds most of the disk");
   expect(ledger.problems).toEqual([]);
   expect(ledger.filesystems).toHaveLength(2);
   expect(imagesDisk()?.roles).toEqual(["images", "writable layers"]);
   expect(imagesDisk()?.capacityBytes).toBeLessThanOrEqual(DISK_BYTES);
   expect(imagesDisk()?.holders[0]?.largest[0]?.name).toBe(`default/${name}/main`);
-  expect(imagesDisk()?.holders[0]?.largest[0]?.bytes).toBeGreaterThanOrEqual(90 * MIB);
 
   const { summary, layout } = JSON.parse(
     (await node.cli("get", "--raw", "/api/v1/stats")).stdout,
