@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Cases of the kubelet's own unit tests that no other file here has. Not here, for want of the thing: TestAdmitPodWithDRAResources (no DRA),
-// TestListPodResourcesV1alpha1 (v1 only), TestUpdatePluginResources (devices are no part of the fit), TestResetExtendedResource (registers with an API server).
+// TestUpdatePluginResources (devices are no part of the fit), TestResetExtendedResource (registers with an API server).
 import { join } from "node:path";
 import { ManualClock } from "@holdfast/core/manual-clock";
 import { systemClock } from "@holdfast/core/node";

@@ -28,6 +28,7 @@ function ask<Q, A>(client: Client, rpc: Rpc<Q, A>, request: Q): Promise<A | stri
 }
 
 const onNode = (ID: number) => ({ nodes: [{ ID }] });
+const withoutTopology = (id: string) => ({ resourceName: RESOURCE, deviceIds: [id], topology: undefined });
 
 test("List, Get, GetAllocatableResources and their rate", async () => {
   const node = new TestNode();
@@ -95,8 +96,15 @@ test("List, Get, GetAllocatableResources and their rate", async () => {
   expect(await ask(client, list, {})).toContain("8: /v1.PodResourcesLister/List is rejected by rate limit");
   await node.clock.advance(10);
   expect(await ask(client, list, {})).toBeTypeOf("object");
+  // kubelet: TestListPodResourcesV1alpha1
+  const bare = { ...app, cpuIds: [], devices: ["a", "a", "b"].map(withoutTopology) };
+  await node.clock.advance(10);
+  expect(await ask(client, { ...list, path: "/v1alpha1.PodResourcesLister/List" }, {})).toEqual({
+    podResources: [{ ...whole, containers: [bare] }],
+  });
   client.close();
   const text = node.metrics.exposition();
+  expect(text).toContain('kubelet_pod_resources_endpoint_requests_total{server_api_version="v1alpha1"} 1');
   expect(text).toContain('kubelet_pod_resources_endpoint_requests_list{server_api_version="v1"} 7');
   expect(text).toContain('kubelet_pod_resources_endpoint_errors_get{server_api_version="v1"} 1');
 });

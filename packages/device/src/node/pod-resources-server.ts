@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * The podresources API, version v1, for monitoring on the node. kubelet: podresources/server_v1.go.
+ * The podresources API for monitoring on the node: version v1, and v1alpha1's List for old programs. kubelet: podresources/server_v1.go, server_v1alpha1.go.
  *
  * Owns: its socket, the bucket that bounds requests. Reads: pods, records, pools. Lost on a crash: nothing.
  */
@@ -23,7 +23,11 @@ import {
 import type { DedicatedResources } from "../compute-pod-resources.ts";
 import type { DeviceManager } from "../device-manager.ts";
 import { PodResourcesListerService } from "../gen/podresources/v1/podresources.ts";
-import type { PodResourcesListerServer } from "../gen/podresources/v1/podresources.ts";
+import type {
+  GetPodResourcesRequest,
+  ListPodResourcesResponse,
+  PodResourcesListerServer,
+} from "../gen/podresources/v1/podresources.ts";
 import type { ListedPod } from "../ports.ts";
 import { UnixServer } from "./unix-server.ts";
 
@@ -48,7 +52,11 @@ export interface PodResourcesServerOptions {
 /** kubelet: DefaultQPS, DefaultBurstTokens. */
 const PER_SECOND = 100;
 const BURST = 10;
-const VERSION = { server_api_version: "v1" };
+type Version = "v1" | "v1alpha1";
+/** Its messages are the first fields of v1's. */
+const ALPHA_SERVICE = {
+  list: { ...PodResourcesListerService.list, path: "/v1alpha1.PodResourcesLister/List" },
+};
 
 /** See the top of the file. */
 export class PodResourcesServer implements Component {
@@ -70,7 +78,12 @@ export class PodResourcesServer implements Component {
     this.path = options.path ?? POD_RESOURCES_SOCKET;
     this.#server = new UnixServer({
       path: this.path,
-      services: (server) => server.addService(PodResourcesListerService, this.#handlers()),
+      services: (server) => {
+        server.addService(PodResourcesListerService, this.#handlers());
+        server.addService(ALPHA_SERVICE, {
+          list: this.#answering("v1alpha1", "list", () => this.#oldList()),
+        });
+      },
     });
   }
 
@@ -100,17 +113,17 @@ export class PodResourcesServer implements Component {
   #handlers(): PodResourcesListerServer {
     const { manager, activePods, allPods = activePods, dedicated = NO_DEDICATED } = this.#options;
     return {
-      list: this.#answering("list", () => {
+      list: this.#answering("v1", "list", () => {
         manager.collectGarbage();
         const podResources = activePods().map((pod) => computePodResources(pod, manager.records, dedicated));
         return { podResources };
       }),
-      getAllocatableResources: this.#answering("get_allocatable", () => ({
+      getAllocatableResources: this.#answering("v1", "get_allocatable", () => ({
         devices: computeAllocatableDevices(manager.pools()),
         cpuIds: [...dedicated.allocatableCpus()],
         memory: dedicated.allocatableMemory().map(memoryEntry),
       })),
-      get: this.#answering("get", ({ podName, podNamespace }: { podName: string; podNamespace: string }) => {
+      get: this.#answering("v1", "get", ({ podName, podNamespace }: GetPodResourcesRequest) => {
         const pod = allPods().find(
           ({ metadata }) => metadata.name === podName && metadata.namespace === podNamespace,
         );
@@ -120,12 +133,30 @@ export class PodResourcesServer implements Component {
     };
   }
 
+  /** App containers and the ids of their devices, nothing else. */
+  #oldList(): ListPodResourcesResponse {
+    const { manager, activePods } = this.#options;
+    manager.collectGarbage();
+    const podResources = activePods().map((pod) => {
+      const { containers, ...whose } = computePodResources(pod, manager.records, NO_DEDICATED);
+      const apps = new Set(pod.spec.containers.map(({ name }) => name));
+      const shown = containers
+        .filter(({ name }) => apps.has(name))
+        .map((one) => ({ ...one, devices: one.devices.map((given) => ({ ...given, topology: undefined })) }));
+      return { ...whose, containers: shown };
+    });
+    return { podResources };
+  }
+
   #answering<Request, Response>(
+    version: Version,
     kind: "list" | "get_allocatable" | "get",
     answer: (request: Request) => Response,
   ): (call: ServerUnaryCall<Request, Response>, reply: sendUnaryData<Response>) => void {
     const count = (name: string, help: string): void =>
-      this.#metrics.counter(`kubelet_pod_resources_endpoint_${name}`, help).inc(VERSION);
+      this.#metrics
+        .counter(`kubelet_pod_resources_endpoint_${name}`, help)
+        .inc({ server_api_version: version });
     return (call, reply) => {
       if (!this.#take()) {
         reply({ code: status.RESOURCE_EXHAUSTED, details: `${call.getPath()} is rejected by rate limit` });
