@@ -12,7 +12,7 @@ afterEach(() => rmSync(program, { force: true }));
 afterAll(() => rmSync(scratch, { recursive: true }));
 
 // The others' READMEs are run by tests of their own, which give them a runtime to talk to.
-const ALONE = ["bus", "core", "journal", "node", "probe", "resource", "status", "store", "volume"];
+const ALONE = ["bus", "core", "journal", "node", "resource", "status", "store", "volume"];
 
 test.each(ALONE)("the first program in the README of %s runs as pasted", (name) => {
   const text = readFileSync(join(packages, name, "README.md"), "utf8");
