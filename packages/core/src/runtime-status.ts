@@ -57,7 +57,7 @@ export interface ContainerRecord {
     readonly gid: number;
     readonly supplementalGroups?: readonly number[];
   };
-  /** What the runtime has set for it, where it says so (containerd from 1.7 on). */
+  /** What the runtime has set for it, where it says so. */
   readonly resources?: AppliedResources;
   /** Entered from containerd's exit event and not yet confirmed by a status call (DESIGN.md, principle 1). */
   readonly exitUnconfirmed?: boolean;

@@ -2,6 +2,7 @@
 
 // Requests and limits, read where the kernel keeps them; what a container may do; its environment.
 import { availableParallelism } from "node:os";
+import type { ContainerStatus } from "@holdfast/core/pod-types";
 import { expect, test } from "vitest";
 import { cgroupOf, readCgroupFile } from "./harness/cgroups.ts";
 import { container, pod } from "./harness/manifests.ts";
@@ -61,6 +62,28 @@ test("cgroups by QoS class, with requests and limits as the kubelet sets them", 
   expect(readCgroupFile(guaranteed, "cpu", "cpu.shares", "cpu.weight")).toMatch(/^(256|10)$/);
   expect(readCgroupFile(burstable, "cpu", "cpu.shares", "cpu.weight")).toMatch(/^(102|4)$/);
   expect(readCgroupFile(besteffort, "cpu", "cpu.shares", "cpu.weight")).toMatch(/^(2|1)$/);
+
+  const shown = async (name: string): Promise<ContainerStatus | undefined> =>
+    (await node.pod(name))?.status.containerStatuses?.[0];
+  expect(await shown("guaranteed")).toMatchObject({ allocatedResources: limits, resources: { limits } });
+  expect(await shown("besteffort")).not.toHaveProperty("resources");
+  // Behind the agent's back: what is shown is what the runtime has, beside what was asked for.
+  const { id } = await node.runningContainer("guaranteed");
+  await using client = node.runtime.client();
+  const linux = { cpuPeriod: 100_000n, cpuQuota: 15_000n, cpuShares: 102n, memoryLimitInBytes: 33_554_432n };
+  await client.updateContainerResources({ containerId: id, linux });
+  await node.kill9();
+  await node.start();
+  const resources = { limits: { cpu: "150m", memory: "32Mi" }, requests: { cpu: "100m", memory: "64Mi" } };
+  await node.until(
+    async () => String(JSON.stringify(await shown("guaranteed"))).includes('"150m"'),
+    "the status has looked",
+  );
+  expect(await shown("guaranteed")).toMatchObject({
+    containerID: `containerd://${id}`,
+    allocatedResources: limits,
+    resources,
+  });
 
   for (const name of ["guaranteed", "burstable", "besteffort"]) {
     expect((await node.pod(name))?.status.qosClass?.toLowerCase()).toBe(name);
