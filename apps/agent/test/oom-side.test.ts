@@ -122,6 +122,11 @@ test("a new container's counter is not read, an older one's once, and both have 
   bus.publish(ContainerDied, { ...state("new"), exitCode: 137, unconfirmed: false }, about("new"));
   await clock.settle();
   expect(asked).toEqual(["/kubepods/podu/old", "/kubepods/podu/new"]);
+  // Where containerd has told the end, the PLEG's word on it asks for nothing more.
+  side.watcher.observe({ topic: "/tasks/exit", containerId: "old", id: "old", exitStatus: 137 });
+  bus.publish(ContainerDied, { ...state("old"), exitCode: 137, unconfirmed: true }, about("old"));
+  await clock.settle();
+  expect(asked.slice(2)).toEqual(["/kubepods/podu/old"]);
 });
 
 test("a log that cannot be read is a warning about the node, and no failure", async () => {

@@ -151,6 +151,11 @@ export class OomWatcher implements Component {
     return entry?.facts !== undefined && entry.baseline !== undefined;
   }
 
+  /** Whether an event of containerd has told the container's end. */
+  sawExit(containerId: string): boolean {
+    return this.#memory.peek(containerId)?.exitedAt !== undefined;
+  }
+
   /** containerd's events: main processes are learnt, and `/tasks/oom` is a witness. Never throws, never waits. */
   observe(event: OomTaskEvent): void {
     // containerd 1.6 tells a kill without naming a process.

@@ -86,8 +86,10 @@ export class EventHints {
         break;
       case "/tasks/start":
       case "cri/started":
-        if (item === undefined) look();
-        else if (item.state !== "running")
+        if (item === undefined) {
+          // Whoever had it made looks himself.
+          if (!reconciler.heardOf.has(containerId)) look();
+        } else if (item.state !== "running")
           this.#confirmer.expect({ item, want: "started", pauseMs: STARTED_PAUSE_MS });
         return;
       case "/tasks/delete":
@@ -107,6 +109,11 @@ export class EventHints {
   /** The runtime is waited for to say what an exit event said. */
   expectExit(item: ListedItem): void {
     this.#confirmer.expect({ item, want: "exited", pauseMs: ENTERED_PAUSE_MS });
+  }
+
+  /** Something is being made in this pod, after which it is looked at: until then nobody needs a confirmation, and the making needs the machine. */
+  makingIn(podUid: string): void {
+    this.#confirmer.hold(podUid);
   }
 
   /** The exit has been confirmed by a look. */
@@ -215,7 +222,9 @@ export class EventHints {
 
   async #findUnknown(): Promise<void> {
     const { calls, look, options, reconciler, relistSoon, signal } = this.#deps;
-    const ids = [...this.#unknown].filter((id) => reconciler.records.item(id) === undefined);
+    const ids = [...this.#unknown].filter(
+      (id) => reconciler.records.item(id) === undefined && !reconciler.heardOf.has(id),
+    );
     this.#unknown.clear();
     this.#unknownTimer = undefined;
     if (ids.length >= UNKNOWN_STORM) {

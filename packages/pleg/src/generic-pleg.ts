@@ -256,6 +256,11 @@ export class GenericPLEG implements Component {
     this.#reconciler.noteMade(made);
   }
 
+  /** Tells that something is about to be made in this pod for the caller, who asks for a look at it once that is done, well or not. */
+  noteMaking(podUid: string): void {
+    this.#hints.makingIn(podUid);
+  }
+
   /** Tells of something that is about to be removed for the caller: once a list lacks it, it is gone, and nobody asks for it. */
   noteLeaving(podUid: string, id: string): void {
     this.#reconciler.noteLeaving(podUid, id);

@@ -59,6 +59,11 @@ export class HeardOf {
       if (heard.values().some(({ item }) => item.state !== "exited")) yield uid;
   }
 
+  /** Whether it is one of the items that no list has shown yet. */
+  has(id: string): boolean {
+    return this.#byPod.values().some((heard) => heard.has(id));
+  }
+
   /** Takes up what an earlier run left. */
   load(): void {
     for (const [uid, text] of this.#checkpoint?.entries("") ?? []) {

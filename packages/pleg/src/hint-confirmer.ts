@@ -30,6 +30,8 @@ export interface HintConfirmerOptions {
 const FIRST_DELAY_MS = 5;
 const MAX_DELAY_MS = 1000;
 const CAPACITY = 1000;
+/** How long what is held waits for the look that holds it. */
+const HOLD_MS = 1000;
 /** A start is not worth more; an exit was entered in the cache and must be confirmed. */
 const PATIENCE_MS: Readonly<Record<Expectation["want"], number>> = { started: 1000, exited: 60_000 };
 
@@ -39,6 +41,7 @@ interface Pending {
   delayMs: number;
   timer: Timer | undefined;
   asked: boolean;
+  held: boolean;
 }
 
 /** See the top of the file. */
@@ -68,7 +71,14 @@ export class HintConfirmer {
       this.#options.overflow();
       return;
     }
-    const pending: Pending = { expectation, since, delayMs: FIRST_DELAY_MS, timer: undefined, asked: false };
+    const pending: Pending = {
+      expectation,
+      since,
+      delayMs: FIRST_DELAY_MS,
+      timer: undefined,
+      asked: false,
+      held: false,
+    };
     this.#pending.set(id, pending);
     const { pauseMs = 0 } = expectation;
     if (pauseMs > 0) this.#askAfter(pending, pauseMs);
@@ -78,9 +88,20 @@ export class HintConfirmer {
   /** What is expected of this id will be true in a moment. Only moves a first question forward. */
   ripen(id: string): void {
     const pending = this.#pending.get(id);
-    if (pending === undefined || pending.asked || pending.timer === undefined) return;
+    if (pending === undefined || pending.asked || pending.held || pending.timer === undefined) return;
     pending.timer.cancel();
     this.#askAfter(pending, FIRST_DELAY_MS);
+  }
+
+  /** A look at this pod will come, which tells the same: what has not been asked for yet waits for it, a second at most. */
+  hold(podUid: string): void {
+    for (const pending of this.#pending.values()) {
+      if (pending.expectation.item.podUid !== podUid || pending.asked || pending.timer === undefined)
+        continue;
+      pending.timer.cancel();
+      pending.held = true;
+      this.#askAfter(pending, HOLD_MS);
+    }
   }
 
   /** Somebody else found out. */

@@ -94,6 +94,36 @@ test("the runtime is asked sooner once it has deleted the task, and not again fo
   expect(env.pleg.snapshot().unconfirmedExits).toEqual([]);
 });
 
+test("while a successor is being made nothing is asked: the maker's look confirms; without one it is asked for after a second", async () => {
+  await using env = await running();
+  // By then its events are trusted, and no relist gets in between.
+  await env.clock.advance(4000);
+  env.runtime.forgetCalls();
+  env.events.exit("app-1", 0);
+  await env.clock.settle();
+  env.pleg.noteMaking("p1");
+  env.runtime.container("p1", "app-1", "exited");
+  env.events.emit({ topic: "/tasks/delete", containerId: "app-1", id: "app-1" });
+  env.runtime.container("p1", "app-2", "running", { attempt: 1 });
+  env.pleg.noteMade({ kind: "container", id: "app-2", podUid: "p1", name: "app" });
+  env.events.emit({ topic: "/tasks/start", containerId: "app-2", id: "app-2" });
+  await env.clock.advance(200);
+  expect(env.runtime.calls).toEqual([]);
+  env.pleg.requestRelist("p1");
+  await env.clock.advance(10);
+  expect([env.runtime.count("containerStatus"), env.runtime.count("listContainers")]).toEqual([2, 1]);
+  expect(env.pleg.snapshot().unconfirmedExits).toEqual([]);
+  env.events.exit("app-2", 0);
+  await env.clock.settle();
+  env.pleg.noteMaking("p1");
+  env.runtime.container("p1", "app-2", "exited", { attempt: 1 });
+  env.runtime.forgetCalls();
+  await env.clock.advance(999);
+  expect(env.runtime.count("containerStatus")).toBe(0);
+  await env.clock.advance(10);
+  expect(env.pleg.snapshot().unconfirmedExits).toEqual([]);
+});
+
 test("a container that is removed before its exit is confirmed", async () => {
   await using env = await running();
   env.events.exit("app-1", 0);

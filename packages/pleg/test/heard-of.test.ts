@@ -53,6 +53,24 @@ test("a list that lacks what was just made is not believed; one that shows it is
   expect(env.published()).toEqual(["ContainerStarted app-1", "ContainerStarted p1-sb"]);
 });
 
+test("events of what was just made ask for nothing: who made it looks himself", async () => {
+  await using env = new Environment({ withEvents: true });
+  await env.pleg.start();
+  await env.clock.advance(4000);
+  env.runtime.forgetCalls();
+  // The sandbox's start comes before whoever makes it knows its id.
+  env.events.emit({ topic: "/tasks/start", containerId: "p1-sb", id: "p1-sb" });
+  pod(env.runtime);
+  env.pleg.noteMade(SANDBOX);
+  env.pleg.noteMade(CONTAINER);
+  env.events.emit({ topic: "/tasks/start", containerId: "app-1", id: "app-1" });
+  await env.clock.advance(500);
+  expect(env.runtime.calls).toEqual([]);
+  env.events.emit({ topic: "/tasks/start", containerId: "other", id: "other" });
+  await env.clock.advance(500);
+  expect(env.runtime.count("listContainers")).toBe(1);
+});
+
 test("a list that began before it was made says nothing about it", async () => {
   await using env = new Environment();
   await env.relist();

@@ -9,16 +9,28 @@
 import type { EnvelopeOf, Subscriber, Subscription } from "@holdfast/bus";
 import type { Component, Health } from "@holdfast/core/lifecycle";
 import type { GenericPLEG } from "@holdfast/pleg";
-import { ContainerCreated, ContainerRemoving, SandboxCreated, SandboxRemoving } from "@holdfast/pod";
+import {
+  ContainerCreated,
+  ContainerCreating,
+  ContainerRemoving,
+  SandboxCreated,
+  SandboxRemoving,
+} from "@holdfast/pod";
 
-const TYPES = [ContainerCreated, SandboxCreated, ContainerRemoving, SandboxRemoving] as const;
+const TYPES = [
+  ContainerCreating,
+  ContainerCreated,
+  SandboxCreated,
+  ContainerRemoving,
+  SandboxRemoving,
+] as const;
 
 type Made = Subscription<EnvelopeOf<(typeof TYPES)[number]>>;
 
 /** How a {@link MadeRelay} is made. */
 export interface MadeRelayOptions {
   readonly bus: Subscriber;
-  readonly pleg: Pick<GenericPLEG, "noteLeaving" | "noteMade">;
+  readonly pleg: Pick<GenericPLEG, "noteLeaving" | "noteMade" | "noteMaking">;
 }
 
 const CAPACITY = 1024;
@@ -62,6 +74,9 @@ export class MadeRelay implements Component {
       const { podUid, container: name = "" } = event.subject;
       if (podUid === undefined) continue;
       switch (event.type) {
+        case "pod/ContainerCreating":
+          this.#options.pleg.noteMaking(podUid);
+          break;
         case "pod/ContainerCreated":
           this.#options.pleg.noteMade({ kind: "container", id: event.data.containerId, podUid, name });
           break;

@@ -123,8 +123,9 @@ export class OomSide implements Component {
       if (event.type === "gap") continue;
       const { containerId } = event.data;
       // A runtime without containerd's events tells of deaths by the PLEG alone.
-      if (event.type === ContainerDied.name) this.watcher.noteExit(containerId, event.data.exitCode);
-      else if (event.type === ContainerCreated.name) await this.#remember(event.subject, containerId, true);
+      if (event.type === ContainerDied.name) {
+        if (!this.watcher.sawExit(containerId)) this.watcher.noteExit(containerId, event.data.exitCode);
+      } else if (event.type === ContainerCreated.name) await this.#remember(event.subject, containerId, true);
       else if (event.data.kind === "container" && !this.watcher.knows(containerId))
         await this.#remember(event.subject, containerId, false);
     }

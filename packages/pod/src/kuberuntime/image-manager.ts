@@ -3,9 +3,9 @@
 /**
  * Images of containers: present, pulled, or waited for.
  *
- * Owns: the pull back-off and a bounded cache of what the runtime said of an image last. Reads: the runtime's image service. Invariants: a
- * container's first start always asks the runtime; a restart under IfNotPresent or Never may use the cache, which is renewed after the
- * start and dropped when a create fails. Lost on a crash: all of it, it is asked again. kubelet: pkg/kubelet/images.
+ * Owns: the pull back-off and a bounded cache of what the runtime said of an image last. Reads: the runtime's image service. Invariants: under
+ * IfNotPresent or Never a restart may use the cache, and a first start what is not older than two seconds: a hundred pods of one image ask once. It is
+ * renewed after a restart and dropped when a create fails. Lost on a crash: all of it, it is asked again. kubelet: pkg/kubelet/images.
  */
 import type { Image } from "@holdfast/cri";
 import { Backoff } from "@holdfast/core/backoff";
@@ -28,6 +28,8 @@ import type { SyncReason } from "./sync-error.ts";
 const BACKOFF_INITIAL_MS = 10_000;
 const BACKOFF_MAX_MS = 300_000;
 const CACHE_SIZE = 512;
+/** An answer of this age will do for another container's first start; should the image be gone, the create fails and it is asked again. */
+const FRESH_MS = 2000;
 /** A pull older than this lets the next one begin: one dead registry must not hold up the others. */
 const RELEASE_AFTER_MS = 60_000;
 const DEFAULT_PULL_DEADLINE_MS = 30 * 60_000;
@@ -67,7 +69,7 @@ export class ImageManager {
   readonly #backoff: Backoff;
   /** Last failure by back-off key: "reason: message". */
   readonly #failures = new Map<string, string>();
-  readonly #known = new Map<string, KnownImage>();
+  readonly #known = new Map<string, { readonly image: KnownImage; readonly askedAt: number }>();
 
   constructor(options: ImageManagerOptions) {
     this.#options = options;
@@ -95,12 +97,15 @@ export class ImageManager {
       });
     }
     const policy = pullPolicy(container);
-    if (request.restart && policy !== "Always") {
-      const known = this.#known.get(image);
-      if (known !== undefined) return known;
-    }
+    const known = policy === "Always" ? undefined : this.#known.get(image);
+    if (known !== undefined && request.restart) return known.image;
+    if (known !== undefined && this.#options.clock.monotonic() - known.askedAt < FRESH_MS)
+      return this.#present(request, known.image);
     const present = await this.#inspect(request, image);
-    if (present !== undefined && policy !== "Always") return this.#present(request, image, present);
+    if (present !== undefined && policy !== "Always") {
+      this.#keep(image, present);
+      return this.#present(request, present);
+    }
     this.#refuseNever(request, image, policy);
     return this.#pull(request, image);
   }
@@ -161,8 +166,8 @@ export class ImageManager {
     }
   }
 
-  #present(request: EnsureImageRequest, image: string, known: KnownImage): KnownImage {
-    this.#keep(image, known);
+  #present(request: EnsureImageRequest, known: KnownImage): KnownImage {
+    const image = applyDefaultImageTag(request.container.image);
     const message = `Container image "${request.container.image}" already present on machine and can be accessed by the pod`;
     this.#emit(request, image, Pulled, { eventType: "Normal", reason: "Pulled", message, imageId: known.id });
     return known;
@@ -303,7 +308,7 @@ export class ImageManager {
 
   #keep(image: string, known: KnownImage): void {
     this.#known.delete(image);
-    this.#known.set(image, known);
+    this.#known.set(image, { image: known, askedAt: this.#options.clock.monotonic() });
     const oldest = this.#known.keys().next().value;
     if (this.#known.size > CACHE_SIZE && oldest !== undefined) this.#known.delete(oldest);
   }

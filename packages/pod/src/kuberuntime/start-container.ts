@@ -104,7 +104,7 @@ export async function startContainer(
     const restart = request.previous !== undefined;
     const begun = await attempt(restart).catch((error: unknown) => {
       // What was known of the image may be out of date: once more, and ask.
-      if (!restart || containerId !== undefined || !isNotFound(error)) throw error;
+      if (containerId !== undefined || !isNotFound(error)) throw error;
       deps.images.invalidate(container);
       return attempt(false);
     });

@@ -6,6 +6,7 @@
  */
 import { HoldfastError } from "@holdfast/core/errors";
 import { linkSignal, withDeadline } from "@holdfast/core/lifecycle";
+import { Limiter } from "@holdfast/core/limiter";
 import type { Pod, PodStatus } from "@holdfast/core/pod-types";
 import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
 import type { KillReason } from "../kuberuntime/events.ts";
@@ -49,17 +50,24 @@ const DEFAULT_MAX_PODS = 110;
 const DEFAULT_LOOK_DEADLINE_MS = 30_000;
 /** Of one piece of work on the host. kubelet: podAttachAndMountTimeout. */
 const HOST_DEADLINE_MS = 123_000;
+/** Pods made ready on the host at once: of a hundred the first ones shall be with the runtime while the others are made ready. */
+const PREPARED_AT_ONCE = 8;
+/** One that hangs keeps nobody else from it. */
+const PREPARE_PLACE_MS = 1000;
 
 /** Carries out the steps for all workers. */
 export class SyncSteps {
   readonly #deps: PodManagerDeps;
   readonly #dirs: PodDirectories;
   readonly #neighbours: Neighbours;
+  readonly #preparing: Limiter;
 
   constructor(deps: PodManagerDeps, dirs: PodDirectories, neighbours: Neighbours) {
     this.#deps = deps;
     this.#dirs = dirs;
     this.#neighbours = neighbours;
+    const { clock } = deps;
+    this.#preparing = new Limiter({ clock, limit: PREPARED_AT_ONCE, releaseAfterMs: PREPARE_PLACE_MS });
   }
 
   /** Brings the pod to its manifest. */
@@ -91,7 +99,7 @@ export class SyncSteps {
       this.#updateStatus(worker, look.status, work.causes);
       return { waitsFor: "neighbour", comeBackAt: deadlineAt };
     }
-    const prepared = await this.#prepare(worker, look.status, work.resync);
+    const prepared = await this.#prepare(worker, look.status, work.resync, signal);
     signal.throwIfAborted();
     const result = await runtime.syncPod(pod, look.status, { ...prepared, signal, causes: work.causes });
     if (result.acted) this.#acted(worker);
@@ -284,10 +292,19 @@ export class SyncSteps {
   }
 
   /** Folder, volumes and cgroup: made once, and made sure of at each resync, after a failure and for each new sandbox. */
-  async #prepare(worker: PodWorker, runtime: RuntimePodStatus, resync: boolean): Promise<PreparedPod> {
+  async #prepare(
+    worker: PodWorker,
+    runtime: RuntimePodStatus,
+    resync: boolean,
+    signal: AbortSignal,
+  ): Promise<PreparedPod> {
+    if (worker.prepared !== undefined && hasSandbox(runtime) && !resync) return worker.prepared;
+    return this.#preparing.run(() => this.#makeReady(worker), { signal });
+  }
+
+  async #makeReady(worker: PodWorker): Promise<PreparedPod> {
     const { resources, volumes } = this.#deps;
     const { pod } = worker;
-    if (worker.prepared !== undefined && hasSandbox(runtime) && !resync) return worker.prepared;
     if (worker.writtenPod !== pod) {
       await this.#bounded("making the folder", this.#dirs.create(pod));
       worker.writtenPod = pod;

@@ -121,6 +121,45 @@ describe("images of containers", () => {
     ]);
   });
 
+  it("first starts of one image within two seconds ask once, and each says that it is present; under Always each pulls", async () => {
+    const harness = new Harness();
+    const sync = async (index: number, policy: PullPolicy = "IfNotPresent"): Promise<string[]> => {
+      const pod = podWith("busybox:1", policy, `uid-${index}`);
+      const status = { ...harness.status(pod), sandboxes: [], containers: [] };
+      harness.calls();
+      expect((await harness.sync(pod, { status })).started).toHaveLength(1);
+      return harness.calls().filter((call) => call.includes("mage"));
+    };
+    expect(await sync(1)).toEqual(["imageStatus"]);
+    await harness.clock.advance(1999);
+    expect(await sync(2)).toEqual([]);
+    expect(harness.dataOf("Pulled")["message"]).toContain("already present on machine");
+    expect(await sync(3, "Always")).toContain("pullImage");
+    await harness.clock.advance(2001);
+    expect(await sync(4)).toEqual(["imageStatus"]);
+  });
+
+  it("a first start on a fresh answer whose image is gone asks once more and pulls", async () => {
+    const harness = new Harness();
+    await harness.sync(podWith("busybox:1", "IfNotPresent"));
+    harness.runtime.images.clear();
+    harness.runtime.before.createContainer = () => {
+      if (harness.runtime.images.size === 0)
+        throw criError("CRI_NOT_FOUND", "CreateContainer", "failed to resolve image");
+    };
+    const pod = podWith("busybox:1", "IfNotPresent", "uid-2");
+    harness.calls();
+    const result = await harness.sync(pod, {
+      status: { ...harness.status(pod), sandboxes: [], containers: [] },
+    });
+    expect([result.error, result.started.length]).toEqual([undefined, 1]);
+    expect(harness.calls().filter((call) => call.includes("mage"))).toEqual([
+      "imageStatus",
+      "pullImage",
+      "imageStatus",
+    ]);
+  });
+
   it("a restart takes up an image that was replaced, at the latest at the one after the next", async () => {
     const harness = new Harness();
     const pod = podWith("busybox:1", "IfNotPresent");

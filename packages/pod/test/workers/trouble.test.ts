@@ -47,6 +47,20 @@ describe("what does not work", () => {
     expect(node.running()).toEqual(["web/app"]);
   });
 
+  it("eight pods at most are made ready at once; one that hangs makes room after a second", async () => {
+    await startNode();
+    const begun: string[] = [];
+    node.beforeVolumes = ({ metadata }) => {
+      begun.push(metadata.name);
+      return begun.length <= 8 ? new Promise(() => {}) : Promise.resolve();
+    };
+    await node.want(...Array.from({ length: 12 }, (_, index) => staticPod(`pod-${index}`)));
+    expect(begun).toHaveLength(8);
+    await node.advance(1000);
+    expect(begun).toHaveLength(12);
+    expect(node.running()).toHaveLength(4);
+  });
+
   it("a runtime that hangs in one pod's calls delays no other", async () => {
     await startNode({
       fake: { faults: [{ match: { method: "RunPodSandbox", podName: "stuck" }, hang: true }] },
