@@ -226,6 +226,8 @@ test("the container and its log file are chosen as kubectl chooses", async () =>
   expect(() => chooseContainer(two, undefined)).toThrow("name one of c, d");
   expect(() => chooseContainer(two, "../x")).toThrow("it has c, d");
   await expect(logFileOf(dir, podNamed("a"), "c", false)).rejects.toThrow("has no log yet");
+  const evicted = { ...podNamed("a"), status: { phase: "Failed" as const, reason: "Evicted" } };
+  await expect(logFileOf(dir, evicted, "c", false)).rejects.toThrow("went when the pod was evicted");
   mkdirSync(join(dir, "default_a_a", "c"), { recursive: true });
   for (const name of ["9.log", "10.log", "10.log.20260101", "x.log"])
     writeFileSync(join(dir, "default_a_a", "c", name), "");

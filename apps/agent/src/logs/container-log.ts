@@ -51,10 +51,19 @@ export async function logFileOf(
     .toSorted((a, b) => b - a);
   const count = counts[previous ? 1 : 0];
   if (count === undefined) {
-    const what = previous
-      ? `no earlier log of container ${container}: it was not restarted, or its log is gone`
-      : `container ${container} has no log yet`;
-    throw new HoldfastError("AGENT_NO_LOG", "not-found", `${what} (pod ${name})`);
+    throw new HoldfastError(
+      "AGENT_NO_LOG",
+      "not-found",
+      `${missingLogText(pod, container, previous)} (pod ${name})`,
+    );
   }
   return join(folder, `${count}.log`);
+}
+
+function missingLogText({ status }: PodObject, container: string, previous: boolean): string {
+  if (previous) return `no earlier log of container ${container}: it was not restarted, or its log is gone`;
+  // What an evicted pod leaves takes room that the node was short of.
+  if (status.phase === "Failed" && (status.reason === "Evicted" || status.reason === "Preempting"))
+    return `the logs of container ${container} went when the pod was evicted; its end: holdfast why`;
+  return `container ${container} has no log yet`;
 }
