@@ -139,8 +139,9 @@ const BROKEN_ANSWER = /^(No message received|Too many responses received)/;
 const RESERVED = /is reserved for "?([0-9A-Za-z_.-]*)/;
 // grpc-js: nothing was sent.
 const NOT_SENT = /No connection established|ENOENT|ECONNREFUSED|EACCES/;
-/** What connect(2) says of a socket. */
+/** Why there is no connection: connect(2), and HTTP/2, whose own text has the time in it and is another one at each try. */
 const CONNECT_ERRORS: Readonly<Record<string, string>> = {
+  "Protocol error": "what listens there does not speak gRPC",
   ENOENT: "there is no such socket",
   ECONNREFUSED: "nobody listens on it",
   EACCES: "permission denied",

@@ -134,5 +134,12 @@ describe("translation of what grpc-js reports", () => {
       "CreateContainer of web: nothing answers at unix:///run/x.sock: there is no such socket (ENOENT)",
     );
     expect(absent.mayHaveHappened).toBe(false);
+    const stranger = translated(
+      status.UNAVAILABLE,
+      "No connection established. Last error: Protocol error (2026-01-01T00:00:00.123Z). Resolution note: ",
+    );
+    expect(errorText(stranger)).toBe(
+      "CreateContainer of web: nothing answers at unix:///run/x.sock: what listens there does not speak gRPC (Protocol error)",
+    );
   });
 });

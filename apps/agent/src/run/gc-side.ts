@@ -18,7 +18,7 @@ import type { GcPods, LogFiles, LogTarget, ReadBlob, ReadFilesystem } from "@hol
 import type { ImageUse, PodFiles } from "@holdfast/pod";
 import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
 import type { AgentConfig } from "../config/agent-config.ts";
-import { LogAnnouncer } from "./log-announcer.ts";
+import { logAnnouncer } from "./log-announcer.ts";
 import type { StateFolder } from "./state-folder.ts";
 
 /** What all are made from. */
@@ -77,7 +77,7 @@ export function makeGcSide(options: GcSideOptions): GcSide {
     metrics,
   });
   const containerGc = makeContainerGc(options);
-  const components = [logs, new LogAnnouncer({ bus, logs }), containerGc];
+  const components = [logs, logAnnouncer(bus, logs), containerGc];
   if (config.imageGCScope === "none")
     return { components, images: undefined, imageGc: undefined, containerGc, logs };
   const images = new ImageGcManager({

@@ -31,6 +31,7 @@ import { chooseContainer, logFileOf } from "../logs/container-log.ts";
 import { readLog } from "../logs/read-log.ts";
 import { VERSION } from "../version.ts";
 import { computeStuckCalls } from "./compute-stuck-calls.ts";
+import { execError } from "./exec-error.ts";
 import type { CallSubject } from "./compute-stuck-calls.ts";
 import type { PodSide } from "./pod-side.ts";
 
@@ -169,10 +170,14 @@ export class LocalView implements AgentView, Component {
         `container ${container} of pod ${pod.metadata.name} is not running`,
       );
     const timeout = Math.ceil(body.timeoutSeconds ?? DEFAULT_EXEC_SECONDS);
-    const answer = await this.#options.runtime.execSync(
-      { containerId: record.id, cmd: [...body.command], timeout: BigInt(timeout) },
-      { signal, deadlineMs: (timeout + 10) * 1000 },
-    );
+    const answer = await this.#options.runtime
+      .execSync(
+        { containerId: record.id, cmd: [...body.command], timeout: BigInt(timeout) },
+        { signal, deadlineMs: (timeout + 10) * 1000 },
+      )
+      .catch((cause: unknown) => {
+        throw execError(cause, `container ${container} of pod ${pod.metadata.name}`, timeout);
+      });
     return {
       stdout: Buffer.from(answer.stdout).toString("base64"),
       stderr: Buffer.from(answer.stderr).toString("base64"),

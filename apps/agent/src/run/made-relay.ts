@@ -6,8 +6,8 @@
  *
  * Owns nothing. A gap costs only that: what was made is known by the next list that shows it, and what is gone is asked for once.
  */
-import type { EnvelopeOf, Subscriber, Subscription } from "@holdfast/bus";
-import type { Component, Health } from "@holdfast/core/lifecycle";
+import type { EnvelopeOf, Gap, Subscriber } from "@holdfast/bus";
+import type { Component } from "@holdfast/core/lifecycle";
 import type { GenericPLEG } from "@holdfast/pleg";
 import {
   ContainerCreated,
@@ -16,6 +16,7 @@ import {
   SandboxCreated,
   SandboxRemoving,
 } from "@holdfast/pod";
+import { BusRelay } from "./bus-relay.ts";
 
 const TYPES = [
   ContainerCreating,
@@ -24,74 +25,41 @@ const TYPES = [
   ContainerRemoving,
   SandboxRemoving,
 ] as const;
-
-type Made = Subscription<EnvelopeOf<(typeof TYPES)[number]>>;
-
-/** How a {@link MadeRelay} is made. */
-export interface MadeRelayOptions {
-  readonly bus: Subscriber;
-  readonly pleg: Pick<GenericPLEG, "noteLeaving" | "noteMade" | "noteMaking">;
-}
-
 const CAPACITY = 1024;
 
+type Pleg = Pick<GenericPLEG, "noteLeaving" | "noteMade" | "noteMaking">;
+
 /** See the top of the file. */
-export class MadeRelay implements Component {
-  readonly name = "made-relay";
-  readonly #options: MadeRelayOptions;
-  #subscription: Made | undefined;
-  #reading: Promise<void> = Promise.resolve();
+export function madeRelay(bus: Subscriber, pleg: Pleg): Component {
+  return new BusRelay(
+    "made-relay",
+    (name) => bus.subscribe(TYPES, { name, capacity: CAPACITY, overflow: "drop-oldest" }),
+    (event) => note(pleg, event),
+  );
+}
 
-  constructor(options: MadeRelayOptions) {
-    this.#options = options;
-  }
+function note(pleg: Pleg, event: EnvelopeOf<(typeof TYPES)[number]> | Gap): void {
+  if (event.type === "gap") return;
+  const { podUid, container: name = "" } = event.subject;
+  if (podUid === undefined) return;
+  switch (event.type) {
+    case "pod/ContainerCreating":
+      pleg.noteMaking(podUid);
+      break;
+    case "pod/ContainerCreated":
+      pleg.noteMade({ kind: "container", id: event.data.containerId, podUid, name });
+      break;
+    case "pod/SandboxCreated":
+      pleg.noteMade({ kind: "sandbox", id: event.data.sandboxId, podUid, name: "" });
+      break;
+    case "pod/ContainerRemoving":
+      pleg.noteLeaving(podUid, event.data.containerId);
+      break;
+    case "pod/SandboxRemoving":
+      pleg.noteLeaving(podUid, event.data.sandboxId);
+      break;
 
-  async start(): Promise<void> {
-    this.#subscription = this.#options.bus.subscribe(TYPES, {
-      name: this.name,
-      capacity: CAPACITY,
-      overflow: "drop-oldest",
-    });
-    this.#reading = this.#read(this.#subscription);
-  }
-
-  async stop(): Promise<void> {
-    this.#subscription?.[Symbol.dispose]();
-    await this.#reading;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.stop();
-  }
-
-  health(): Health {
-    return { failures: [] };
-  }
-
-  async #read(made: Made): Promise<void> {
-    for await (const event of made) {
-      if (event.type === "gap") continue;
-      const { podUid, container: name = "" } = event.subject;
-      if (podUid === undefined) continue;
-      switch (event.type) {
-        case "pod/ContainerCreating":
-          this.#options.pleg.noteMaking(podUid);
-          break;
-        case "pod/ContainerCreated":
-          this.#options.pleg.noteMade({ kind: "container", id: event.data.containerId, podUid, name });
-          break;
-        case "pod/SandboxCreated":
-          this.#options.pleg.noteMade({ kind: "sandbox", id: event.data.sandboxId, podUid, name: "" });
-          break;
-        case "pod/ContainerRemoving":
-          this.#options.pleg.noteLeaving(podUid, event.data.containerId);
-          break;
-        case "pod/SandboxRemoving":
-          this.#options.pleg.noteLeaving(podUid, event.data.sandboxId);
-          break;
-        default:
-          event satisfies never;
-      }
-    }
+    default:
+      event satisfies never;
   }
 }

@@ -39,14 +39,14 @@ import type { EvictionSide } from "./eviction-side.ts";
 import { keepingLogs, makeGcSide } from "./gc-side.ts";
 import type { GcSide } from "./gc-side.ts";
 import { OomSide, withOomGroup } from "./oom-side.ts";
-import { MadeRelay } from "./made-relay.ts";
+import { madeRelay } from "./made-relay.ts";
 import { LEGACY_LOG_LINKS } from "./machine.ts";
 import type { MachinePorts } from "./machine.ts";
 import { withPodsUp } from "./owned-pods.ts";
 import { spareCordoned } from "./spare-cordoned.ts";
 import type { StateFolder } from "./state-folder.ts";
 import { makeDiskLedger, makeStatsSide } from "./stats-side.ts";
-import { VerdictRelay } from "./verdict-relay.ts";
+import { verdictRelay } from "./verdict-relay.ts";
 
 /** What the pod side is made from. */
 export interface PodSideOptions {
@@ -329,8 +329,8 @@ export function makePodSide(options: PodSideOptions): PodSide {
     components: [
       ...(oom === undefined || replays ? [] : [oom]),
       pleg,
-      new MadeRelay({ bus, pleg }),
-      new VerdictRelay({ bus, status }),
+      madeRelay(bus, pleg),
+      verdictRelay(bus, status),
       probes,
       ...devices.components,
       ...dedicated.components,

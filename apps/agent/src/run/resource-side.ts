@@ -46,7 +46,7 @@ import type {
   SystemTree,
 } from "@holdfast/resource";
 import type { AgentConfig } from "../config/agent-config.ts";
-import { CpuStartRelay } from "./cpu-start-relay.ts";
+import { cpuStartRelay } from "./cpu-start-relay.ts";
 import { TurnstileAdmission } from "./turnstile-admission.ts";
 
 /** Devices, as they take part in admission. */
@@ -146,7 +146,7 @@ export function makeResourceSide(options: ResourceSideOptions): ResourceSide {
       }),
   });
   return {
-    components: cpu === undefined ? [] : [cpu, new CpuStartRelay(options.bus, cpu)],
+    components: cpu === undefined ? [] : [cpu, cpuStartRelay(options.bus, cpu)],
     admission: new TurnstileAdmission(
       {
         devices: devices.admission,

@@ -193,6 +193,16 @@ test("exec: output, exit code, the container's choice, what does not exist", asy
   });
   expect((await node.cli("exec", name, "-c", "quiet", "--", "hostname")).stdout).toBe(`${name}\n`);
   expect((await node.cli("exec", name, "-c", "none", "--", "true")).stderr).toContain("none");
+  expect(await node.cli("exec", name, "--", "no-such-program")).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(
+      /^holdfast: the command could not be run in container \S+ of pod \S+: .*no-such-program/,
+    ),
+  });
+  expect(await node.cli("exec", name, "ls")).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining("after it"),
+  });
   const missing = await node.cli("exec", "no-such-pod", "--", "true");
   expect(missing.code).toBe(1);
   expect(missing.stderr).toContain("no-such-pod");

@@ -27,10 +27,15 @@ export const execCommand: Command = {
   },
   async run(context) {
     const [pod, ...words] = context.args;
-    const command = context.rest.length > 0 ? context.rest : words;
+    const command = context.rest;
+    if (pod !== undefined && words.length > 0)
+      throw new CommandError(`"${words[0]}" stands before --: the command comes after it`, {
+        exitCode: 2,
+        next: `holdfast exec ${pod} -- COMMAND`,
+      });
+    const timeoutSeconds = countOption(context, "timeout") ?? DEFAULT_TIMEOUT_SECONDS;
     if (pod === undefined || command.length === 0)
       throw new CommandError("run what where? holdfast exec POD -- COMMAND", { exitCode: 2 });
-    const timeoutSeconds = countOption(context, "timeout") ?? DEFAULT_TIMEOUT_SECONDS;
     const container = textOption(context, "container");
     const body = { command, timeoutSeconds, ...(container !== undefined && { container }) };
     const answer = await context.client.post<ExecAnswer>(
