@@ -58,7 +58,6 @@ function note(pleg: Pleg, event: EnvelopeOf<(typeof TYPES)[number]> | Gap): void
     case "pod/SandboxRemoving":
       pleg.noteLeaving(podUid, event.data.sandboxId);
       break;
-
     default:
       event satisfies never;
   }
