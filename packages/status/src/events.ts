@@ -60,3 +60,14 @@ export interface HostIpMismatch {
 /** A pod's `hostIP` became one of the other family. Published once for each such change, before the status changes. */
 export const HostIPsIPFamilyMismatch: EventType<HostIpMismatch, "status/HostIPsIPFamilyMismatch"> =
   defineEvent<HostIpMismatch>()("status/HostIPsIPFamilyMismatch");
+
+/** What `status/PodResizeCompleted` carries: the text of a Kubernetes event. */
+export interface PodResize {
+  readonly eventType: "Normal";
+  readonly reason: "ResizeCompleted";
+  readonly message: string;
+}
+
+/** A resize that was under way is done. Published before the status changes. */
+export const PodResizeCompleted: EventType<PodResize, "status/PodResizeCompleted"> =
+  defineEvent<PodResize>()("status/PodResizeCompleted");

@@ -3,8 +3,20 @@
 export { StatusManager } from "./status-manager.ts";
 export type { StatusManagerOptions, StatusObserver } from "./status-manager.ts";
 export type { VersionedPodStatus } from "./status-entries.ts";
-export { HostIPsIPFamilyMismatch, PodCordonChanged, PodStatusChanged, StatusSinkChanged } from "./events.ts";
-export type { HostIpMismatch, PodCordonChange, PodStatusChange, StatusSinkChange } from "./events.ts";
+export {
+  HostIPsIPFamilyMismatch,
+  PodCordonChanged,
+  PodResizeCompleted,
+  PodStatusChanged,
+  StatusSinkChanged,
+} from "./events.ts";
+export type {
+  HostIpMismatch,
+  PodCordonChange,
+  PodResize,
+  PodStatusChange,
+  StatusSinkChange,
+} from "./events.ts";
 export { findCondition } from "./api-types.ts";
 export type {
   AllocatedResourceStatus,

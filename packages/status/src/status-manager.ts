@@ -17,7 +17,7 @@ import type { Logger } from "@holdfast/core/log";
 import { noMetrics } from "@holdfast/core/metrics";
 import type { Counter, Metrics } from "@holdfast/core/metrics";
 import { formatPod } from "@holdfast/core/pod";
-import type { Pod, PodStatus } from "@holdfast/core/pod-types";
+import type { Pod, PodCondition, PodStatus } from "@holdfast/core/pod-types";
 import type { RuntimePodStatus } from "@holdfast/core/runtime-status";
 import type { AllocatedResourceStatus, ApiPodStatus } from "./api-types.ts";
 import { findCondition } from "./api-types.ts";
@@ -34,7 +34,7 @@ import {
   computeResized,
 } from "./compute-status-edits.ts";
 import { computeRejectedStatus, computeTerminatedStatus } from "./compute-terminated-status.ts";
-import { HostIPsIPFamilyMismatch, PodCordonChanged, PodStatusChanged } from "./events.ts";
+import { HostIPsIPFamilyMismatch, PodCordonChanged, PodResizeCompleted, PodStatusChanged } from "./events.ts";
 import { equalPodStatus, normalizePodStatus } from "./normalize-pod-status.ts";
 import type {
   PodStatusOptions,
@@ -45,6 +45,7 @@ import type {
 } from "./ports.ts";
 import { StatusEntries } from "./status-entries.ts";
 import type { StatusEntry, VersionedPodStatus } from "./status-entries.ts";
+import { ResizeGauges } from "./resize-gauges.ts";
 import { formatTime } from "./status-time.ts";
 import { TerminationCounter } from "./termination-counter.ts";
 
@@ -82,6 +83,7 @@ export class StatusManager implements PodStatusPort {
   readonly #logger: Logger;
   readonly #publish: Publisher;
   readonly #terminated: TerminationCounter;
+  readonly #resizes: ResizeGauges;
   readonly #refused: Counter;
   readonly #entries: StatusEntries;
   readonly #observers = new Set<StatusObserver>();
@@ -92,6 +94,7 @@ export class StatusManager implements PodStatusPort {
     this.#publish = options.publish ?? nullPublisher;
     const metrics = options.metrics ?? noMetrics;
     this.#terminated = new TerminationCounter(metrics);
+    this.#resizes = new ResizeGauges(metrics);
     this.#refused = metrics.counter(
       "holdfast_status_refused_transitions_total",
       "Container states that were refused because the container had ended for good.",
@@ -245,9 +248,14 @@ export class StatusManager implements PodStatusPort {
     return this.#setResize(uid, (before) => resizeInProgress(before, news, this.#now()));
   }
 
-  /** It waits no more, or is done. kubelet: ClearPodResizePendingCondition, ClearPodResizeInProgressCondition. */
+  /**
+   * It waits no more, or is done, which is told as `ResizeCompleted`. kubelet: ClearPodResizePendingCondition, ClearPodResizeInProgressCondition.
+   */
   clearResize(uid: string, which: keyof ResizeConditions): PodStatus | undefined {
-    return this.#setResize(uid, ({ [which]: _done, ...rest }) => rest);
+    const { pod, resize } = this.#entries.get(uid) ?? {};
+    const done = which === "inProgress" && pod !== undefined ? resize?.inProgress : undefined;
+    const causes = done === undefined || pod === undefined ? undefined : [this.#tellResized(pod, done)];
+    return this.#setResize(uid, ({ [which]: _done, ...rest }) => rest, causes);
   }
 
   /** Told of every change from now on, until disposed. For changes that came before, read {@link all}. */
@@ -259,6 +267,7 @@ export class StatusManager implements PodStatusPort {
   remove(uid: string): void {
     const last = this.#entries.get(uid);
     this.#entries.remove(uid);
+    if (isResizing(last)) this.#resizes.count(this.#entries.all());
     for (const observer of this.#observers)
       observer.removed(uid, last === undefined || last.version === 0 ? undefined : last);
   }
@@ -302,11 +311,15 @@ export class StatusManager implements PodStatusPort {
     return pod === undefined ? status : this.#set(pod, status, { causes: [seq] });
   }
 
-  #setResize(uid: string, change: (before: ResizeConditions) => ResizeConditions): PodStatus | undefined {
+  #setResize(
+    uid: string,
+    change: (before: ResizeConditions) => ResizeConditions,
+    causes?: readonly number[],
+  ): PodStatus | undefined {
     const entry = this.#entries.get(uid);
     if (entry?.pod === undefined) return undefined;
     const resize = change(entry.resize);
-    return this.#set(entry.pod, computeResized(entry.status, resize), { resize });
+    return this.#set(entry.pod, computeResized(entry.status, resize), { resize, causes });
   }
 
   #set(
@@ -340,12 +353,15 @@ export class StatusManager implements PodStatusPort {
       terminating: more.terminating ?? entry?.terminating ?? false,
       resize: more.resize ?? entry?.resize ?? {},
     };
+    const isResized = entry?.resize !== next.resize && (isResizing(entry) || isResizing(next));
     if (same) {
       this.#entries.hold(next);
+      if (isResized) this.#resizes.count(this.#entries.all());
       return next.status;
     }
     this.#terminated.count(entry?.status ?? apiStatus(pod), status);
     this.#entries.keep(next, entry);
+    if (isResized) this.#resizes.count(this.#entries.all());
     this.#announce(next, entry?.status ?? apiStatus(pod), more.causes);
     for (const observer of this.#observers) observer.changed(next);
     return status;
@@ -383,6 +399,19 @@ export class StatusManager implements PodStatusPort {
     );
   }
 
+  #tellResized({ metadata: { uid, namespace, name } }: Pod, { observedGeneration }: PodCondition): number {
+    const generation = observedGeneration === undefined ? "" : ` (generation ${observedGeneration})`;
+    return this.#publish.publish(
+      PodResizeCompleted,
+      {
+        eventType: "Normal",
+        reason: "ResizeCompleted",
+        message: `The pod has the resources that it was resized to${generation}`,
+      },
+      { subject: { podUid: uid, pod: `${namespace}/${name}` } },
+    );
+  }
+
   #noteRefused(pod: Pod, refused: readonly string[]): void {
     this.#refused.inc({}, refused.length);
     this.#logger.warn("container state refused: it had ended for good", {
@@ -391,4 +420,8 @@ export class StatusManager implements PodStatusPort {
       containers: refused,
     });
   }
+}
+
+function isResizing(entry: StatusEntry | undefined): boolean {
+  return entry?.resize.pending !== undefined || entry?.resize.inProgress !== undefined;
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { Bus } from "@holdfast/bus";
 import { ManualClock } from "@holdfast/core/manual-clock";
 import { MetricsRegistry } from "@holdfast/core/metrics";
 import type { Pod, PodCondition, PodPhase, PodStatus } from "@holdfast/core/pod-types";
@@ -117,11 +118,18 @@ describe("conditions of others", () => {
 describe("resize", () => {
   const setUp = () => {
     const clock = new ManualClock();
-    const manager = new StatusManager({ clock });
+    const metrics = new MetricsRegistry();
+    const bus = new Bus({ clock });
+    const manager = new StatusManager({ clock, metrics, publish: bus });
     manager.update(pod("Always"), runtime([record("a")]), options());
+    const gauges = () =>
+      metrics
+        .exposition()
+        .split("\n")
+        .filter((line) => /^kubelet_pod_\w+_resizes/.test(line));
     const pending = () => findCondition(manager.get("uid-1")?.conditions, "PodResizePending");
     const inProgress = () => findCondition(manager.get("uid-1")?.conditions, "PodResizeInProgress");
-    return { clock, manager, pending, inProgress };
+    return { clock, bus, manager, pending, inProgress, gauges };
   };
 
   // kubelet: TestPodResizeConditions
@@ -155,6 +163,34 @@ describe("resize", () => {
     manager.clearResize("uid-1", "inProgress");
     expect(inProgress()).toBe(undefined);
     expect(manager.clearResize("other", "pending")).toBe(undefined);
+  });
+
+  test("they are counted, and a resize that is done is told", () => {
+    const { bus, manager, gauges } = setUp();
+    expect(gauges()).toEqual([]);
+    const said = { reason: "Deferred", message: "" };
+    manager.setResizePending("uid-1", said);
+    const counts = (deferred: number, infeasible: number, inProgress: number) => [
+      `kubelet_pod_pending_resizes{reason="deferred"} ${deferred}`,
+      `kubelet_pod_pending_resizes{reason="infeasible"} ${infeasible}`,
+      `kubelet_pod_in_progress_resizes ${inProgress}`,
+    ];
+    expect(gauges()).toEqual(counts(1, 0, 0));
+    manager.setResizePending("uid-1", { ...said, reason: "Infeasible" });
+    manager.setResizeInProgress("uid-1", { reason: "", message: "", observedGeneration: 4 });
+    expect(gauges()).toEqual(counts(0, 1, 1));
+    const told = () => bus.recent().filter(({ type }) => type === "status/PodResizeCompleted");
+    manager.clearResize("uid-1", "pending");
+    expect(told()).toEqual([]);
+    manager.clearResize("uid-1", "inProgress");
+    manager.clearResize("uid-1", "inProgress");
+    expect(told().map(({ data }) => data)).toEqual([
+      { eventType: "Normal", reason: "ResizeCompleted", message: expect.stringContaining("generation 4") },
+    ]);
+    expect(gauges()).toEqual(counts(0, 0, 0));
+    manager.setResizePending("uid-1", said);
+    manager.remove("uid-1");
+    expect(gauges()).toEqual(counts(0, 0, 0));
   });
 
   // kubelet: TestBackfillPodResizeConditions
