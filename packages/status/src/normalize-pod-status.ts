@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** One form for equal statuses: order, length of messages; and the comparison that ignores times. Pure. kubelet: normalizeStatus, isPodStatusByKubeletEqual. */
+import { equalJson } from "@holdfast/core/equal-json";
 import { allContainers } from "@holdfast/core/pod";
 import type { ContainerStateStatus, Pod, PodCondition, PodStatus } from "@holdfast/core/pod-types";
 import type { ApiContainerStatus, ApiPodSpec, ApiPodStatus } from "./api-types.ts";
@@ -70,7 +71,7 @@ export function equalPodStatus(a: PodStatus, b: PodStatus): boolean {
       (other.message ?? "") === (one.message ?? "")
     );
   });
-  return same && equalValues(restA, restB);
+  return same && equalJson(restA, restB);
 }
 
 function withoutClaims(status: ApiPodStatus): ApiPodStatus {
@@ -82,24 +83,6 @@ function withoutClaims(status: ApiPodStatus): ApiPodStatus {
     ...rest
   } = status;
   return rest;
-}
-
-/** Whether two values of JSON are the same, whatever the order of their keys; a key without a value, or with `null`, is no key. */
-export function equalValues(a: unknown, b: unknown): boolean {
-  if (a === b || (a ?? undefined) === (b ?? undefined)) return true;
-  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
-  if (Array.isArray(a) || Array.isArray(b))
-    return (
-      Array.isArray(a) &&
-      Array.isArray(b) &&
-      a.length === b.length &&
-      a.every((one, index) => equalValues(one, b[index]))
-    );
-  const left = a as Readonly<Record<string, unknown>>;
-  const right = b as Readonly<Record<string, unknown>>;
-  for (const key in left) if (!equalValues(left[key], right[key])) return false;
-  for (const key in right) if (!(key in left) && !equalValues(left[key], right[key])) return false;
-  return true;
 }
 
 function normalState(state: ContainerStateStatus, limit: number): ContainerStateStatus {

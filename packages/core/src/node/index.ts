@@ -1,3 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
 
+export { hasErrorCode, ignoreMissing } from "./file-errors.ts";
 export { systemClock } from "./system-clock.ts";

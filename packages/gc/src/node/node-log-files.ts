@@ -13,6 +13,7 @@ import { normalize } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import { HoldfastError } from "@holdfast/core/errors";
+import { hasErrorCode, ignoreMissing } from "@holdfast/core/node";
 import type { LogFile, LogFiles } from "../ports.ts";
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
@@ -108,7 +109,7 @@ class NodeLogFiles implements LogFiles {
     try {
       return await readdir(folder, { withFileTypes: true });
     } catch (error) {
-      if (hasCode(error, "ENOENT")) return [];
+      if (hasErrorCode(error, "ENOENT")) return [];
       throw error;
     }
   }
@@ -118,7 +119,7 @@ class NodeLogFiles implements LogFiles {
     try {
       return await lstat(path);
     } catch (error) {
-      if (hasCode(error, "ENOENT")) return undefined;
+      if (hasErrorCode(error, "ENOENT")) return undefined;
       throw error;
     }
   }
@@ -128,17 +129,5 @@ class NodeLogFiles implements LogFiles {
     if (!inside || normalize(path) !== path || path.endsWith("/") || path.includes("\0"))
       throw new HoldfastError("GC_LOG", "bad-input", `${JSON.stringify(path)} is not under a log folder`);
     return path;
-  }
-}
-
-function hasCode(error: unknown, code: string): boolean {
-  return error instanceof Error && "code" in error && error.code === code;
-}
-
-async function ignoreMissing(work: Promise<void>): Promise<void> {
-  try {
-    await work;
-  } catch (error) {
-    if (!hasCode(error, "ENOENT")) throw error;
   }
 }

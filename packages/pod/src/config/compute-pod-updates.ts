@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** The difference between two sets of pods, by UID. Pure. kubelet: podStorage.merge, updatePodsFunc, checkAndUpdatePod. */
+import { equalJson } from "@holdfast/core/equal-json";
 import {
   CONFIG_MIRROR_ANNOTATION,
   CONFIG_SEEN_ANNOTATION,
@@ -42,33 +43,14 @@ export function podDifference(old: Pod, pod: Pod): "UPDATE" | "DELETE" | "RECONC
   const same =
     a.deletionTimestamp === b.deletionTimestamp &&
     a.deletionGracePeriodSeconds === b.deletionGracePeriodSeconds &&
-    sameJson(a.labels ?? {}, b.labels ?? {}) &&
-    sameJson(lasting(a.annotations), lasting(b.annotations)) &&
-    sameJson(old.spec, pod.spec);
+    equalJson(a.labels ?? {}, b.labels ?? {}) &&
+    equalJson(lasting(a.annotations), lasting(b.annotations)) &&
+    equalJson(old.spec, pod.spec);
   if (!same) return b.deletionTimestamp === undefined ? "UPDATE" : "DELETE";
-  return sameJson(old.status, pod.status) ? undefined : "RECONCILE";
+  return equalJson(old.status, pod.status) ? undefined : "RECONCILE";
 }
 
 /** Annotations without those that the agent stamps on. */
 function lasting(annotations: Readonly<Record<string, string>> = {}): Record<string, string> {
   return Object.fromEntries(Object.entries(annotations).filter(([key]) => !LOCAL_ANNOTATIONS.has(key)));
-}
-
-/** Whether two JSON values are equal; the order of keys does not count, and undefined is absence. */
-export function sameJson(a: unknown, b: unknown): boolean {
-  if (a === b) return true;
-  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
-  if (Array.isArray(a) || Array.isArray(b))
-    return (
-      Array.isArray(a) &&
-      Array.isArray(b) &&
-      a.length === b.length &&
-      a.every((item, index) => sameJson(item, b[index]))
-    );
-  const left = new Map(Object.entries(a).filter(([, value]) => value !== undefined));
-  const right = Object.entries(b).filter(([, value]) => value !== undefined);
-  return (
-    left.size === right.length &&
-    right.every(([key, value]) => left.has(key) && sameJson(left.get(key), value))
-  );
 }

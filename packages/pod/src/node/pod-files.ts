@@ -24,6 +24,7 @@ import {
 import type { FileHandle } from "node:fs/promises";
 import { dirname, normalize } from "node:path";
 import { HoldfastError } from "@holdfast/core/errors";
+import { hasErrorCode, ignoreMissing } from "@holdfast/core/node";
 import type { PodFiles } from "../ports.ts";
 import { mountPointsIn } from "./mount-points.ts";
 
@@ -64,7 +65,7 @@ export class NodePodFiles implements PodFiles {
       // Whatever the umask took away.
       await chmod(path, mode);
     } catch (error) {
-      if (!hasCode(error, "EEXIST") || !(await lstat(path)).isDirectory()) throw error;
+      if (!hasErrorCode(error, "EEXIST") || !(await lstat(path)).isDirectory()) throw error;
     }
   }
 
@@ -85,7 +86,7 @@ export class NodePodFiles implements PodFiles {
       }
       await removeEntry(parent, last, (await parent.stat()).dev, path, 0);
     } catch (error) {
-      if (!hasCode(error, "ENOENT")) throw error;
+      if (!hasErrorCode(error, "ENOENT")) throw error;
     } finally {
       for (const handle of opened) await handle.close();
     }
@@ -125,7 +126,7 @@ export class NodePodFiles implements PodFiles {
       // Not blocking: what was a file may have become a pipe.
       file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     } catch (error) {
-      if (hasCode(error, "ENOENT")) return undefined;
+      if (hasErrorCode(error, "ENOENT")) return undefined;
       throw error;
     }
     await using handle = file;
@@ -143,7 +144,7 @@ export class NodePodFiles implements PodFiles {
     try {
       return await readdir(path);
     } catch (error) {
-      if (hasCode(error, "ENOENT")) return [];
+      if (hasErrorCode(error, "ENOENT")) return [];
       throw error;
     }
   }
@@ -154,11 +155,11 @@ export class NodePodFiles implements PodFiles {
     try {
       await make();
     } catch (error) {
-      if (hasCode(error, "ENOENT")) {
+      if (hasErrorCode(error, "ENOENT")) {
         await mkdir(dirname(path), { recursive: true, mode: PARENT_MODE });
         return make();
       }
-      if (!hasCode(error, "EEXIST")) throw error;
+      if (!hasErrorCode(error, "EEXIST")) throw error;
       if (!(await lstat(path)).isSymbolicLink()) throw error;
       if ((await readlink(path)) === target) return;
       const temporary = `${path}.${++this.#temporary}.tmp`;
@@ -173,7 +174,7 @@ export class NodePodFiles implements PodFiles {
     try {
       return await readlink(path);
     } catch (error) {
-      if (hasCode(error, "ENOENT") || hasCode(error, "EINVAL")) return undefined;
+      if (hasErrorCode(error, "ENOENT") || hasErrorCode(error, "EINVAL")) return undefined;
       throw error;
     }
   }
@@ -193,7 +194,7 @@ export class NodePodFiles implements PodFiles {
     try {
       file = openSync(path, flags, mode);
     } catch (error) {
-      if (!hasCode(error, "ENOENT")) throw error;
+      if (!hasErrorCode(error, "ENOENT")) throw error;
       mkdirSync(dirname(path), { recursive: true, mode: PARENT_MODE });
       file = openSync(path, flags, mode);
     }
@@ -242,16 +243,4 @@ async function removeEntry(
 
 function treeError(path: string, why: string): HoldfastError {
   return new HoldfastError("POD_TREE", "retryable", `${path} is not removed: ${why}`);
-}
-
-function hasCode(error: unknown, code: string): boolean {
-  return error instanceof Error && "code" in error && error.code === code;
-}
-
-async function ignoreMissing(work: Promise<void>): Promise<void> {
-  try {
-    await work;
-  } catch (error) {
-    if (!hasCode(error, "ENOENT")) throw error;
-  }
 }

@@ -23,6 +23,7 @@ import type { Container, Pod } from "@holdfast/core/pod-types";
 import { CpusAssigned } from "../events.ts";
 import { CpuSet } from "../machine/cpu-set.ts";
 import type { CpuTopology } from "../machine/machine-topology.ts";
+import { openState } from "../open-state.ts";
 import type { ResourcePods, StateCheckpoint } from "../ports.ts";
 import type { HintProvider, TopologyHint, TopologyHints } from "../topology/hint.ts";
 import type { TopologyPolicyName } from "../topology/topology-policy.ts";
@@ -319,7 +320,7 @@ export class CpuManager implements HintProvider, Component {
   }
 
   #open(): [CpuState, StaticCpuPolicy] {
-    const { checkpoint, policy, policyOptions, onInvalidState = "reset", ...rest } = this.#options;
+    const { checkpoint, policy, policyOptions, onInvalidState, ...rest } = this.#options;
     const open = (): [CpuState, StaticCpuPolicy] => {
       const state = new CpuState(checkpoint, policy);
       const options = { ...rest, state, ...(policyOptions === undefined ? {} : { options: policyOptions }) };
@@ -327,19 +328,13 @@ export class CpuManager implements HintProvider, Component {
       made.start();
       return [state, made];
     };
-    try {
-      return open();
-    } catch (error) {
-      if ((error as { code?: string }).code !== "RESOURCE_STATE" || onInvalidState === "fail") throw error;
-      this.#logger.warn(
-        "the kept assignment of CPUs does not fit and is set aside; pods that run are assigned anew",
-        {
-          err: errorText(error),
-        },
-      );
-      checkpoint.set(`${STATE_KEY}.unfit`, checkpoint.get(STATE_KEY) ?? "");
-      checkpoint.delete(STATE_KEY);
-      return open();
-    }
+    return openState({
+      checkpoint,
+      key: STATE_KEY,
+      what: "CPUs",
+      onInvalidState,
+      logger: this.#logger,
+      open,
+    });
   }
 }

@@ -5,7 +5,7 @@
  * Owns: the static policy's state. Reads: active pods, through a port. Invariants: with policy None nothing is kept; an assignment ends only with its pod.
  * Lost on a crash: nothing; the checkpoint brings it back.
  */
-import { errorText, HoldfastError } from "@holdfast/core/errors";
+import { HoldfastError } from "@holdfast/core/errors";
 import { silentLogger } from "@holdfast/core/log";
 import type { Logger } from "@holdfast/core/log";
 import { noMetrics } from "@holdfast/core/metrics";
@@ -13,6 +13,7 @@ import type { Metrics } from "@holdfast/core/metrics";
 import { podQosClass } from "@holdfast/core/pod";
 import type { Container, Pod } from "@holdfast/core/pod-types";
 import type { NumaNode } from "../machine/machine-topology.ts";
+import { openState } from "../open-state.ts";
 import type { ResourcePods, StateCheckpoint } from "../ports.ts";
 import type { HintProvider, TopologyHint, TopologyHints } from "../topology/hint.ts";
 import { MemoryState } from "./memory-state.ts";
@@ -135,26 +136,20 @@ export class MemoryManager implements HintProvider {
   }
 
   #open(): [MemoryState, StaticMemoryPolicy] {
-    const { checkpoint, numaNodes, reserved, onInvalidState = "reset" } = this.#options;
+    const { checkpoint, numaNodes, reserved, onInvalidState } = this.#options;
     const open = (): [MemoryState, StaticMemoryPolicy] => {
       const state = new MemoryState(checkpoint);
       const policy = new StaticMemoryPolicy({ numaNodes, reserved, state });
       policy.start();
       return [state, policy];
     };
-    try {
-      return open();
-    } catch (error) {
-      if ((error as { code?: string }).code !== "RESOURCE_STATE" || onInvalidState === "fail") throw error;
-      this.#logger.warn(
-        "the kept assignment of memory does not fit and is set aside; pods that run are assigned anew",
-        {
-          err: errorText(error),
-        },
-      );
-      checkpoint.set(`${STATE_KEY}.unfit`, checkpoint.get(STATE_KEY) ?? "");
-      checkpoint.delete(STATE_KEY);
-      return open();
-    }
+    return openState({
+      checkpoint,
+      key: STATE_KEY,
+      what: "memory",
+      onInvalidState,
+      logger: this.#logger,
+      open,
+    });
   }
 }

@@ -3,6 +3,7 @@
 import type { Dirent, Stats } from "node:fs";
 import { lstat, opendir, readdir, stat, statfs } from "node:fs/promises";
 import type { MeasureTree, RawFilesystem, TreeUsage, WalkBounds } from "../ports.ts";
+import { ignoreMissing } from "@holdfast/core/node";
 
 /** What st_blocks counts, on every file system. */
 const BLOCK_BYTES = 512;
@@ -89,16 +90,5 @@ class Walk {
     if (!facts.isDirectory() && this.#linked.has(facts.ino)) return undefined;
     this.add(facts);
     return facts.isDirectory() ? path : undefined;
-  }
-}
-
-/** What goes away in the midst of a walk takes no room. */
-async function ignoreMissing<T>(work: Promise<T>): Promise<T | undefined> {
-  try {
-    return await work;
-  } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
-    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
-    throw error;
   }
 }

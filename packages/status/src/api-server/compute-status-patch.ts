@@ -6,9 +6,9 @@
  * Lists with a merge key (conditions by type, addresses by themselves) are patched item by item, so that items of others are not touched; container statuses are
  * replaced as a whole, as the API defines them. `metadata.uid` makes the API server refuse it for any other pod of the same name.
  */
+import { equalJson } from "@holdfast/core/equal-json";
 import type { ApiPodStatus } from "../api-types.ts";
 import { OWNED_CONDITIONS } from "../condition-owners.ts";
-import { equalValues } from "../normalize-pod-status.ts";
 
 /** The body of a PATCH. */
 export interface StatusPatch {
@@ -56,7 +56,7 @@ export function computeStatusPatch(
     if (key !== undefined) {
       const oldItems = (old ?? []) as readonly Fields[];
       Object.assign(status, listPatch(field, key, oldItems, (next ?? []) as readonly Fields[]));
-    } else if (!equalValues(old, next)) status[field] = next ?? null;
+    } else if (!equalJson(old, next)) status[field] = next ?? null;
   }
   return Object.keys(status).length === 0 ? undefined : { metadata: { uid }, status };
 }
@@ -104,6 +104,6 @@ function itemPatch(key: string, old: Fields | undefined, next: Fields): Fields |
   if (old === undefined) return next;
   const patch: Record<string, unknown> = {};
   for (const field of new Set([...Object.keys(old), ...Object.keys(next)]))
-    if (!equalValues(old[field], next[field])) patch[field] = next[field] ?? null;
+    if (!equalJson(old[field], next[field])) patch[field] = next[field] ?? null;
   return Object.keys(patch).length === 0 ? undefined : { ...patch, [key]: next[key] };
 }

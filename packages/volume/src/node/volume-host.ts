@@ -4,6 +4,7 @@ import { execFile } from "node:child_process";
 import { chmod, chown, lstat, mkdir, open, readdir, rmdir, stat, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { HoldfastError } from "@holdfast/core/errors";
+import { ignoreMissing } from "@holdfast/core/node";
 import type { PathKind, VolumeHost } from "../ports.ts";
 
 const MOUNT_TIMEOUT_MS = 30_000;
@@ -11,7 +12,7 @@ const MOUNT_TIMEOUT_MS = 30_000;
 /** This machine's files and mounts. */
 export const volumeHost: VolumeHost = {
   async kindOf(path): Promise<PathKind> {
-    const found = await stat(path).catch(ignoreMissing);
+    const found = await ignoreMissing(stat(path));
     if (found === undefined) return "missing";
     if (found.isFile()) return "file";
     if (found.isDirectory()) return "directory";
@@ -32,8 +33,8 @@ export const volumeHost: VolumeHost = {
   },
   async isMountPoint(path) {
     const [self, parent] = await Promise.all([
-      lstat(path).catch(ignoreMissing),
-      stat(dirname(path)).catch(ignoreMissing),
+      ignoreMissing(lstat(path)),
+      ignoreMissing(stat(dirname(path))),
     ]);
     return self !== undefined && parent !== undefined && self.dev !== parent.dev;
   },
@@ -51,30 +52,25 @@ export const volumeHost: VolumeHost = {
     await run("umount", [path]);
   },
   async removeTree(path) {
-    const root = await lstat(path).catch(ignoreMissing);
+    const root = await ignoreMissing(lstat(path));
     if (root !== undefined) await removeOn(path, root.dev);
   },
   async list(path) {
-    return (await readdir(path).catch(ignoreMissing)) ?? [];
+    return (await ignoreMissing(readdir(path))) ?? [];
   },
 };
 
 async function removeOn(path: string, device: number): Promise<void> {
-  const found = await lstat(path).catch(ignoreMissing);
+  const found = await ignoreMissing(lstat(path));
   if (found === undefined) return;
   if (found.dev !== device)
     throw new HoldfastError("VOLUME_BUSY", "retryable", `${path} is a mount point and is not removed`);
   if (!found.isDirectory()) {
-    await unlink(path).catch(ignoreMissing);
+    await ignoreMissing(unlink(path));
     return;
   }
   for (const name of await readdir(path)) await removeOn(`${path}/${name}`, device);
-  await rmdir(path).catch(ignoreMissing);
-}
-
-function ignoreMissing(error: NodeJS.ErrnoException): undefined {
-  if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
-  throw error;
+  await ignoreMissing(rmdir(path));
 }
 
 function run(program: string, args: readonly string[]): Promise<void> {
