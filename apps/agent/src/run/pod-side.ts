@@ -384,7 +384,7 @@ function makeResources(
       podPidsLimit: config.podPidsLimit,
       memoryBytes: machine.memoryBytes,
     },
-    podsLimits,
+    ...(podsLimits === undefined ? {} : { podsLimits }),
     ...(dedicated === undefined ? {} : { dedicated }),
     logger: logger.child({ component: "resource" }),
   });

@@ -83,8 +83,8 @@ export interface ResourceSide {
   readonly dedicated: DedicatedResources | undefined;
   /** What pods may have: CPUs, and memory in bytes. */
   readonly nodeAllocatable: { readonly cpu: number; readonly memory: number };
-  /** What all pods together are held to: all that is there, unless enforceNodeAllocatable has `pods`. */
-  readonly podsLimits: PodsLimits;
+  /** What all pods together are held to. Undefined: it is left as it is. */
+  readonly podsLimits: PodsLimits | undefined;
   /** For podresources; undefined with policy none. */
   readonly cpu: CpuManager | undefined;
   readonly memory: MemoryManager | undefined;
@@ -161,13 +161,20 @@ export function makeResourceSide(options: ResourceSideOptions): ResourceSide {
       cpu: (allocatable.get("cpu") ?? 0) / 1000,
       memory: allocatable.get("memory") ?? 0,
     },
-    podsLimits: podsCgroupLimits(
-      new Map([...capacity, ...processIds(options.system)]),
-      config.resources.limitPods ? reservations : {},
-    ),
+    podsLimits: limitsOfPods(config, new Map([...capacity, ...processIds(options.system)]), reservations),
     cpu,
     memory,
   };
+}
+
+/** Without enforceNodeAllocatable all that is there, as the kubelet does it; but where a kubelet's pods live, too, the limits are the kubelet's. */
+function limitsOfPods(
+  { resources, share }: AgentConfig,
+  capacity: ResourceAmounts,
+  reservations: Parameters<typeof podsCgroupLimits>[1],
+): PodsLimits | undefined {
+  if (resources.limitPods) return podsCgroupLimits(capacity, reservations);
+  return share ? undefined : podsCgroupLimits(capacity, {});
 }
 
 interface Managers {

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { expect, it } from "vitest";
+import { parseConfig } from "../../src/config/parse-config.ts";
 import { container, manifest } from "./pods.ts";
 import { SimulatedNode } from "./simulated-node.ts";
 import { Walk } from "./walk.ts";
+
+const GIB = 2 ** 30;
 
 it.each(["cgroupfs", "systemd"] as const)("a pod runs, is restarted, and goes: %s", async (driver) => {
   const node = new SimulatedNode({ driver });
@@ -24,6 +27,34 @@ it.each(["cgroupfs", "systemd"] as const)("a pod runs, is restarted, and goes: %
   expect(node.troubles).toEqual([]);
   expect(node.clock.waiting).toBe(0);
 });
+
+it.each([
+  ["pods", false, 8 * GIB - GIB],
+  // What an earlier setting wrote is taken back,
+  ["none", false, 8 * GIB],
+  // but not what a kubelet on the same machine wrote.
+  ["none", true, undefined],
+] as const)(
+  "the limit of all pods together: enforceNodeAllocatable [%s], share %s",
+  async (enforced, share, bytes) => {
+    const settings = `apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\nsystemReserved: { memory: 1Gi }\nenforceNodeAllocatable: [${enforced}]`;
+    const node = new SimulatedNode({
+      config: { resources: parseConfig(settings, "test", "n").config.resources, share },
+    });
+    const written: string[] = [];
+    const { tree } = node.cgroups;
+    const write = tree.write.bind(tree);
+    tree.write = async (path, controller, file, value) => {
+      if (path === "/kubepods" && file.startsWith("memory")) written.push(value);
+      await write(path, controller, file, value);
+    };
+    await node.start();
+    node.manifests.write("web.json", manifest("web"));
+    await node.until("it runs", () => node.running().length === 1);
+    expect(written).toEqual(bytes === undefined ? [] : [String(bytes)]);
+    await node.stop();
+  },
+);
 
 it("kill -9 and a new agent: nothing is touched", async () => {
   const node = new SimulatedNode();
