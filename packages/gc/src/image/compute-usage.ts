@@ -21,7 +21,7 @@ export interface Thresholds {
 
 const WHOLE = 100n;
 
-/** Pure. Throws `GC_INVALID_CAPACITY` on figures that cannot be. More available than there is counts as empty. kubelet: GarbageCollect. */
+/** Pure. Throws `GC_INVALID_CAPACITY` on figures that cannot be, more available than there is among them. kubelet: GarbageCollect. */
 export function computeUsage(
   { capacityBytes, availableBytes }: FilesystemFigures,
   { highThresholdPercent, lowThresholdPercent }: Thresholds,
@@ -32,18 +32,18 @@ export function computeUsage(
       "retryable",
       `invalid capacity ${capacityBytes} on image filesystem`,
     );
-  if (!isCount(capacityBytes) || !isCount(availableBytes))
+  if (!isCount(capacityBytes) || !isCount(availableBytes) || availableBytes > capacityBytes)
     throw new HoldfastError(
       "GC_INVALID_CAPACITY",
       "retryable",
       `invalid figures on image filesystem: capacity ${capacityBytes}, available ${availableBytes}`,
     );
   const capacity = BigInt(capacityBytes);
-  const available = BigInt(Math.min(availableBytes, capacityBytes));
+  const available = BigInt(availableBytes);
   const usagePercent = Number(WHOLE - (available * WHOLE) / capacity);
   const keepFree = (capacity * (WHOLE - BigInt(Math.floor(lowThresholdPercent)))) / WHOLE;
   const toFreeBytes = usagePercent >= highThresholdPercent ? Math.max(Number(keepFree - available), 0) : 0;
-  return { capacityBytes, availableBytes: Number(available), usagePercent, toFreeBytes };
+  return { capacityBytes, availableBytes, usagePercent, toFreeBytes };
 }
 
 function isCount(value: number): boolean {

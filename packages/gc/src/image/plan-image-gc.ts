@@ -60,7 +60,8 @@ export function planImageGc(
   const byAge = draft.freed;
   const countsPerByte = policy.amounts === "disk" ? draft.onDiskPerByte() : 1;
   const counted = (bytes: number): number => Math.round(bytes * countsPerByte);
-  const left = { capacityBytes, availableBytes: availableBytes + counted(byAge) };
+  // Images that share layers, or that lie packed, can seem to free more than the disk holds.
+  const left = { capacityBytes, availableBytes: Math.min(availableBytes + counted(byAge), capacityBytes) };
   const afterAge = computeUsage(left, policy);
   const wanted = afterAge.toFreeBytes;
   const full = `the image filesystem is ${afterAge.usagePercent}% full and ${formatBytes(wanted)} must go`;
