@@ -211,6 +211,8 @@ test("a line is cut to the terminal", () => {
     data: { message: "x".repeat(99) },
   };
   expect(formatEventLine(event, 40)).toHaveLength(40);
+  // Where there is little room the text comes first.
+  expect(formatEventLine(event, 80)).toMatch(/^\d\d:\d\d:\d\dZ \S+ \S+ \S/);
 });
 
 test("journal.db lies beside state.db; damaged or unreadable, the folder opens without its history", () => {

@@ -6,12 +6,19 @@ import type { JournalEvent, KubeEvent } from "@holdfast/journal";
 import { eventText } from "../api/pod-events.ts";
 import { formatTable } from "./table.ts";
 
+/** A narrower terminal gets the time of day, and columns no wider than what stands in them. */
+const ROOMY = 120;
+
 /** `TIME  TYPE  SUBJECT  text`, cut to the terminal. */
 export function formatEventLine(event: JournalEvent, columns: number): string {
   const { pod, podUid, image, device } = event.subject;
   const time = new Date(event.at).toISOString();
   const about = pod ?? podUid ?? image ?? device ?? "node";
-  const line = `${time}  ${event.type.padEnd(26)}  ${about.padEnd(24)}  ${eventText(event)}`.trimEnd();
+  const head =
+    columns < ROOMY
+      ? `${time.slice(11, 19)}Z ${event.type} ${about}`
+      : `${time}  ${event.type.padEnd(26)}  ${about.padEnd(24)} `;
+  const line = `${head} ${eventText(event)}`.trimEnd();
   return line.length > columns ? `${line.slice(0, Math.max(columns - 1, 1))}…` : line;
 }
 

@@ -73,8 +73,13 @@ function chosen(
   return found;
 }
 
+/** A narrower terminal is spared the limit of processes and what percents say already. */
+const ROOMY = 104;
+
 function nodeTable(context: CommandContext, node: NodeStats): string {
   const { cpu, memory, io, rlimit, runtime } = node;
+  const narrow = context.terminal.columns < ROOMY;
+  const limit = narrow ? "" : `/${rlimit?.maxpid ?? UNKNOWN}`;
   const pressure = [cpu?.psi, memory?.psi, io?.psi].map((psi) =>
     psi === undefined ? UNKNOWN : `${psi.some.avg10.toFixed(0)}%`,
   );
@@ -86,8 +91,8 @@ function nodeTable(context: CommandContext, node: NodeStats): string {
         millis(cpu?.usageNanoCores),
         bytes(memory?.workingSetBytes),
         bytes(memory?.availableBytes),
-        rlimit?.curproc === undefined ? UNKNOWN : `${rlimit.curproc}/${rlimit.maxpid ?? UNKNOWN}`,
-        fullness(node.fs),
+        rlimit?.curproc === undefined ? UNKNOWN : `${rlimit.curproc}${limit}`,
+        fullness(node.fs, narrow),
         bytes(runtime?.imageFs?.usedBytes),
         pressure.join(" "),
       ],
@@ -146,8 +151,9 @@ function bytes(value: number | undefined): string {
   return value === undefined ? UNKNOWN : formatBytes(value);
 }
 
-function fullness(fs: FsStats | undefined): string {
+function fullness(fs: FsStats | undefined, narrow: boolean): string {
   if (fs?.usedBytes === undefined || fs.capacityBytes === undefined) return UNKNOWN;
   const percent = Math.round((fs.usedBytes / fs.capacityBytes) * 100);
+  if (narrow) return `${percent}% of ${formatBytes(fs.capacityBytes)}`;
   return `${formatBytes(fs.usedBytes)} of ${formatBytes(fs.capacityBytes)} (${percent}%)`;
 }
