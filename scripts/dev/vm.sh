@@ -15,7 +15,7 @@
 #   scripts/dev/vm.sh once COMMAND…    up, run, down
 #
 # In the machine, `vm-driver systemd|cgroupfs` chooses containerd's cgroup driver. It has no network but its own pods'.
-# FOLDER=/var/tmp/holdfast-vm, MIRROR and MEMORY (MiB) can be set. Runs at nice 19.
+# FOLDER=/var/tmp/holdfast-vm, MIRROR and MEMORY (MiB) can be set; NUMA=2 gives it 8 CPUs on two NUMA nodes, two threads a core. Runs at nice 19.
 set -euo pipefail
 
 repo=$(cd "$(dirname "$0")/../.." && pwd)
@@ -80,7 +80,15 @@ up() {
 }
 
 start() {
-  qemu-system-x86_64 -accel tcg,thread=multi -machine q35 -cpu max -smp 2 -m "${MEMORY:-3072}" -display none -nic none \
+  local memory=${MEMORY:-3072} shape=(-smp 2 -cpu max)
+  if [ "${NUMA:-1}" = 2 ]; then
+    # Under an AMD name the emulator shows no second threads.
+    shape=(-smp "8,sockets=2,cores=2,threads=2" -cpu max,vendor=GenuineIntel)
+    for n in 0 1; do
+      shape+=(-object "memory-backend-ram,id=node$n,size=$((memory / 2))M" -numa "node,nodeid=$n,memdev=node$n,cpus=$((4 * n))-$((4 * n + 3))")
+    done
+  fi
+  qemu-system-x86_64 -accel tcg,thread=multi -machine q35 "${shape[@]}" -m "$memory" -display none -nic none \
     -kernel "$folder/vmlinuz" -initrd "$folder/initrd" \
     -append "root=LABEL=root rw console=ttyS0 mitigations=off quiet systemd.show_status=0 $(cat "$folder/append")" \
     -drive "file=$folder/root.qcow2,if=virtio,format=qcow2,cache=unsafe" \

@@ -45,6 +45,8 @@ export async function until(what, ask, limitMs = 900_000) {
 }
 
 export class NodeUnderCheck {
+  /** What it was last started with. */
+  started = [];
   #folder;
   #agent;
 
@@ -84,6 +86,7 @@ export class NodeUnderCheck {
 
   /** Settings of KubeletConfiguration, and of Holdfast's own document. */
   async start(kubelet = {}, own = {}) {
+    this.started = [kubelet, own];
     const folder = this.#folder;
     const documents = [
       {
@@ -105,6 +108,14 @@ export class NodeUnderCheck {
     const log = openSync(`${folder}/agent.log`, "a");
     this.#agent = spawn("holdfast", ["run", "--config", config], { stdio: ["ignore", log, log] });
     await until("the agent answers", () => this.holdfast("get pods -o json") !== "");
+  }
+
+  /** As a crash would. */
+  async kill() {
+    const agent = this.#agent;
+    const ended = new Promise((resolve) => agent.once("exit", resolve));
+    agent.kill("SIGKILL");
+    await ended;
   }
 
   async stop() {

@@ -153,7 +153,7 @@ test("on a full node a critical pod ends who matters less, who says so; a pod th
   await node.until(async () => (await node.pod("late"))?.status.reason === "OutOfcpu", "the late pod waits");
 
   node.write(asks("critical", "500m", { priorityClassName: "system-node-critical" }));
-  await node.runningContainer("critical");
+  const critical = await node.runningContainer("critical");
   expect((await node.pod("large"))?.status).toMatchObject({
     phase: "Failed",
     reason: "Preempting",
@@ -165,6 +165,10 @@ test("on a full node a critical pod ends who matters less, who says so; a pod th
   expect((await node.runningContainer("small")).id).toBe(small.id);
   expect((await node.cli("why", "large")).stdout).toContain("Preempted in order to admit critical pod");
   expect((await node.pod("late"))?.status.reason).toBe("OutOfcpu");
+
+  await node.restart();
+  await node.until(async () => (await node.pod("late"))?.status.reason === "OutOfcpu", "it waits again");
+  expect((await node.runningContainer("critical")).id).toBe(critical.id);
   node.remove("critical");
   await node.runningContainer("late");
   expect((await node.pod("large"))?.status.reason).toBe("Preempting");
