@@ -90,7 +90,8 @@ await waits("late", "TopologyAffinityError");
 const before = node.container("whole")?.containerID;
 await node.kill();
 await node.start(...node.started);
-check("the agent was killed: the same containers", before === node.container("whole")?.containerID);
+const { containerID, restartCount } = (await node.running("whole")) ?? {};
+check("the agent was killed: the same container", before === containerID, `restarts: ${restartCount}`);
 await runs("whole", { cpus: "4-7", mems: "1" });
 await waits("late", "TopologyAffinityError");
 
