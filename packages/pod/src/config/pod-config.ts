@@ -34,6 +34,8 @@ export type PodUpdateListener = (updates: readonly PodUpdate[]) => void;
 
 interface SourceState {
   pods: ReadonlyMap<string, Pod>;
+  /** As the source gave them, by UID: what it gives again needs no look, and a folder gives all its pods at each change of a file. */
+  given: ReadonlyMap<string, Pod>;
   ready: boolean;
   unknown: readonly string[];
 }
@@ -52,7 +54,7 @@ export class PodConfig {
     this.#publish = options.publish ?? nullPublisher;
     this.#logger = options.logger ?? silentLogger;
     this.#sources = new Map(
-      options.sources.map((source) => [source, { pods: new Map(), ready: false, unknown: [] }]),
+      options.sources.map((source) => [source, { pods: new Map(), given: new Map(), ready: false, unknown: [] }]),
     );
   }
 
@@ -98,9 +100,10 @@ export class PodConfig {
     const state = this.#sources.get(source);
     if (state === undefined) throw new TypeError(`pod source ${source} was not registered`);
     const before = state.pods;
-    const after = this.#accept(snapshot, before);
+    const { pods: after, given } = this.#accept(snapshot, state);
     const updates = computePodUpdates(source, before, after);
     state.pods = after;
+    state.given = given;
     state.ready ||= snapshot.ready;
     const wasUnknown = state.unknown.length > 0;
     state.unknown = snapshot.unknown;
@@ -124,8 +127,10 @@ export class PodConfig {
   }
 
   /** The snapshot's pods by UID, stamped, without doubles; unchanged pods keep their object. */
-  #accept({ source, pods }: SourceSnapshot, before: ReadonlyMap<string, Pod>): ReadonlyMap<string, Pod> {
+  #accept({ source, pods }: SourceSnapshot, last: SourceState): Pick<SourceState, "given" | "pods"> {
+    const before = last.pods;
     const accepted = new Map<string, Pod>();
+    const given = new Map<string, Pod>();
     const names = new Set<string>();
     for (const pod of pods) {
       const { uid } = pod.metadata;
@@ -137,9 +142,12 @@ export class PodConfig {
         continue;
       }
       names.add(name);
-      accepted.set(uid, this.#stamp(pod, source, before.get(uid)));
+      const old = before.get(uid);
+      const isSame = old !== undefined && last.given.get(uid) === pod;
+      accepted.set(uid, isSame ? old : this.#stamp(pod, source, old));
+      given.set(uid, pod);
     }
-    return accepted;
+    return { pods: accepted, given };
   }
 
   #stamp(pod: Pod, source: PodSource, old: Pod | undefined): Pod {

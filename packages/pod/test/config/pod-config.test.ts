@@ -158,6 +158,19 @@ describe("PodConfig", () => {
     expect(told).toHaveLength(1);
   });
 
+  it("takes the second pod of one UID once the first is gone, also when the source gives the same objects again", () => {
+    const { config } = make();
+    const [first, second] = [pod("a", { image: "a:1" }), pod("a", { name: "b", image: "a:2" })];
+    const image = (): string | undefined => config.get("a")?.spec.containers[0]?.image;
+    deliver(config, "file", [first, second]);
+    deliver(config, "file", [first, second]);
+    expect(image()).toBe("a:1");
+    deliver(config, "file", [second]);
+    expect(image()).toBe("a:2");
+    deliver(config, "file", [first]);
+    expect(image()).toBe("a:1");
+  });
+
   // kubelet: TestInvalidPodFiltered
   it("drops the second pod of one name, and a UID that another source has", () => {
     const { config } = make();

@@ -12,8 +12,17 @@ export function amountOf(resource: string, quantity: string | number): number {
   return resource === "cpu" ? milliValue(quantity) : wholeValue(quantity);
 }
 
+/** A pod never changes, and each one that is admitted is asked for together with all others: computed once, as long as somebody has the pod. */
+const computed = new WeakMap<Pod, ResourceAmounts>();
+
 /** Containers and sidecars summed, the largest init step by maximum, and the overhead of its runtime class. */
-export function podRequests({ spec }: Pod): ResourceAmounts {
+export function podRequests(pod: Pod): ResourceAmounts {
+  const known = computed.get(pod) ?? computeRequests(pod);
+  computed.set(pod, known);
+  return known;
+}
+
+function computeRequests({ spec }: Pod): ResourceAmounts {
   const running = new Map<string, number>();
   const sidecars = new Map<string, number>();
   const steps = new Map<string, number>();
