@@ -10,7 +10,7 @@
  */
 import type { Publisher } from "@holdfast/bus";
 import { nullPublisher } from "@holdfast/bus";
-import type { Clock } from "@holdfast/core/clock";
+import type { Clock, Timer } from "@holdfast/core/clock";
 import { errorText } from "@holdfast/core/errors";
 import { linkSignal, withDeadline } from "@holdfast/core/lifecycle";
 import type { Component, Health, LinkedSignal } from "@holdfast/core/lifecycle";
@@ -54,6 +54,8 @@ const UNWATCHED_CHECK_MS = 1000;
 const MAX_FILES = 2000;
 const LOOKS_AT_ONCE = 8;
 const CALL_DEADLINE_MS = 10_000;
+/** Between two deliveries: each is the complete set, and a hundred files that are copied into the folder shall not make a hundred of them. */
+const DELIVERY_GAP_MS = 20;
 
 /** The source "file". kubelet: config.sourceFile. */
 export class FilePodSource implements Component {
@@ -69,6 +71,8 @@ export class FilePodSource implements Component {
   #listedOnce = false;
   #deliverySuspended = true;
   #deliveryDue = false;
+  #deliveredAt = Number.NEGATIVE_INFINITY;
+  #deliveryTimer: Timer | undefined;
   #watch: ManifestWatch | undefined;
   #wake: (() => void) | undefined;
   #scanDue = false;
@@ -112,6 +116,8 @@ export class FilePodSource implements Component {
     const running = this.#running;
     this.#running = undefined;
     this.#deliverySuspended = true;
+    this.#deliveryTimer?.cancel();
+    this.#deliveryDue = false;
     running?.link.abort(new Error("file-pod-source stops"));
     this.#wake?.();
     await running?.loop;
@@ -264,14 +270,20 @@ export class FilePodSource implements Component {
     }
   }
 
-  /** Delivers once for all changes of this turn. */
+  /** Delivers once for all changes of this turn; while more and more come, once in a while for all of them. */
   #changed(): void {
     if (this.#deliverySuspended || this.#deliveryDue) return;
     this.#deliveryDue = true;
-    queueMicrotask(() => {
+    const deliver = (): void => {
+      if (!this.#deliveryDue) return;
       this.#deliveryDue = false;
-      if (!this.#deliverySuspended) this.#deliver();
-    });
+      this.#deliveredAt = clock.monotonic();
+      this.#deliver();
+    };
+    const { clock } = this.#options;
+    const waitMs = this.#deliveredAt + DELIVERY_GAP_MS - clock.monotonic();
+    if (waitMs > 0) this.#deliveryTimer = clock.timer(waitMs, deliver);
+    else queueMicrotask(deliver);
   }
 
   #deliver(): void {

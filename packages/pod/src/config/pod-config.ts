@@ -54,7 +54,10 @@ export class PodConfig {
     this.#publish = options.publish ?? nullPublisher;
     this.#logger = options.logger ?? silentLogger;
     this.#sources = new Map(
-      options.sources.map((source) => [source, { pods: new Map(), given: new Map(), ready: false, unknown: [] }]),
+      options.sources.map((source) => [
+        source,
+        { pods: new Map(), given: new Map(), ready: false, unknown: [] },
+      ]),
     );
   }
 

@@ -107,6 +107,18 @@ describe("a folder of manifests", () => {
     expect(env.last?.pods[0]?.metadata.uid).not.toBe(uid);
   });
 
+  it("delivers the first of many changes at once, and the others every 20 ms", async () => {
+    await using env = await started();
+    env.snapshots = [];
+    for (let file = 0; file < 30; file++) {
+      env.folder.moveIn(`${file}.yaml`, pod(`p${file}`));
+      await env.clock.advance(1);
+    }
+    expect(env.snapshots.map(({ pods }) => pods.length)).toEqual([1, 20]);
+    await env.clock.advance(20);
+    expect(env.snapshots.map(({ pods }) => pods.length)).toEqual([1, 20, 30]);
+  });
+
   it("waits for a writer: 20 ms without a change", async () => {
     await using env = await started();
     const text = pod("a", "a:123");
@@ -302,7 +314,7 @@ describe("bad manifests never take a pod away", () => {
     env.snapshots = [];
     env.folder.comeBack();
     env.folder.moveIn("a.yaml", pod("a", "a:2"));
-    await env.clock.advance(1000);
+    await env.clock.advance(1020);
     expect(env.last?.ready).toBe(true);
     expect(env.running).toEqual(["a-n1 a:2"]);
     // At no time was it said to be gone.
@@ -357,7 +369,7 @@ describe("a watch that is lost before it is open", () => {
     await env.clock.advance(1000);
     expect(folder.watchers).toBe(1);
     folder.moveIn("a.yaml", pod("a"));
-    await env.clock.advance(10);
+    await env.clock.advance(20);
     expect(env.running).toEqual(["a-n1 a:1"]);
   });
 });
@@ -401,7 +413,7 @@ describe("start and stop", () => {
     folder.moveIn("a.yaml", pod("a"));
     await clock.advance(0);
     folder.moveIn("a.yaml", pod("a", "a:2"));
-    await clock.advance(0);
+    await clock.advance(20);
     expect(ops).toEqual(["ADD 1", "REMOVE 1", "ADD 1"]);
     expect(config.pods()[0]?.metadata.annotations).toMatchObject({ "kubernetes.io/config.source": "file" });
   });
