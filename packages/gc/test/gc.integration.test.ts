@@ -282,7 +282,11 @@ test("no line is lost when the log of a fast writer is rotated again and again",
   await real.cri.execSync({ containerId, cmd: ["touch", "/stop"], timeout: 10n });
   while (await running()) await manager.rotateLogs();
   await manager.stop();
-  const numbers = Array.from(text().matchAll(/ F line (\d+) of/g), ([, number]) => Number(number));
+  // containerd cuts a line in two where it has read half of it when the log is opened anew: both halves are there, each with a head of its own.
+  const said = text().replaceAll(/^\S+ stdout [FP] (.*)\n/gm, "$1");
+  const numbers = Array.from(said.matchAll(/line (\d+) of a log that is to be rotated/g), ([, number]) =>
+    Number(number),
+  );
   expect(numbers.length).toBeGreaterThan(4 * 2000);
   expect(numbers).toEqual(Array.from(numbers, (_, index) => index + 1));
 });
