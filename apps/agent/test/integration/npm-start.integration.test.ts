@@ -28,6 +28,11 @@ class NpmStart {
       stdio: ["ignore", "pipe", "pipe"],
       env: {
         ...process.env,
+        // As a person's shell has it: Debian's npm runs on Debian's Node.js only, not on the checkout's.
+        PATH: (process.env["PATH"] ?? "")
+          .split(":")
+          .filter((dir) => !dir.startsWith(repo))
+          .join(":"),
         HOLDFAST_START_NAME: name,
         HOLDFAST_RUNTIME: testEndpoint().replace("unix://", ""),
       },

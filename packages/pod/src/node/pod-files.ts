@@ -23,7 +23,7 @@ import {
 } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { dirname, normalize } from "node:path";
-import { HoldfastError } from "@holdfast/core/errors";
+import { errorText, HoldfastError } from "@holdfast/core/errors";
 import { hasErrorCode, ignoreMissing } from "@holdfast/core/node";
 import type { PodFiles } from "../ports.ts";
 import { mountPointsIn } from "./mount-points.ts";
@@ -99,7 +99,15 @@ export class NodePodFiles implements PodFiles {
     options: { readonly inPlace?: boolean } = {},
   ): Promise<void> {
     this.#check(path);
-    if (options.inPlace === true) return this.#writeInPlace(path, content, mode);
+    try {
+      if (options.inPlace === true) this.#writeInPlace(path, content, mode);
+      else await this.#replace(path, content, mode);
+    } catch (error) {
+      throw writeError(path, error);
+    }
+  }
+
+  async #replace(path: string, content: string, mode: number): Promise<void> {
     const temporary = `${path}.${++this.#temporary}.tmp`;
     try {
       {
@@ -213,6 +221,14 @@ export class NodePodFiles implements PodFiles {
       throw new HoldfastError("POD_PATH", "bad-input", `${JSON.stringify(path)} is not under a pod folder`);
     return root;
   }
+}
+
+/** What Node says of a write names no file, and of a full disk no disk. */
+function writeError(path: string, error: unknown): HoldfastError {
+  const text = hasErrorCode(error, "ENOSPC", "EDQUOT")
+    ? "there is no space left on its disk"
+    : errorText(error);
+  return new HoldfastError("POD_WRITE", "retryable", `writing ${path}: ${text}`);
 }
 
 /** Through the open folder itself, whatever its path leads to by now. */

@@ -37,6 +37,15 @@ describe("NodePodFiles", () => {
     expect(await modeOf(`${root}/u1/containers/app/0`)).toBe(0o666);
   });
 
+  it("names the file that cannot be written", async () => {
+    await expect(
+      nodePodFiles(["/dev"]).writeFile("/dev/full", "x", 0o666, { inPlace: true }),
+    ).rejects.toThrow(/^writing \/dev\/full: (there is no space left on its disk$|EPERM)/);
+    await expect(files.writeFile(`${root}/none/file`, "x", 0o600)).rejects.toThrow(
+      `writing ${root}/none/file: ENOENT`,
+    );
+  });
+
   it("writes in place: what is mounted from the file stays mounted", async () => {
     await files.writeFile(`${root}/u1/etc-hosts`, "one", 0o644, { inPlace: true });
     const before = await stat(`${root}/u1/etc-hosts`);
