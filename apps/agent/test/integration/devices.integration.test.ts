@@ -288,8 +288,8 @@ test("a CDI device arrives, or is refused by name where the runtime resolves non
       },
     ],
   };
-  const file = `/var/run/cdi/hft-${vendor}.json`;
-  mkdirSync("/var/run/cdi", { recursive: true });
+  const file = `/etc/cdi/hft-${vendor}.json`;
+  const made = mkdirSync("/etc/cdi", { recursive: true });
   writeFileSync(file, JSON.stringify(spec));
   try {
     await using node = await startNode({ agent: { devicePluginsDir: folder.plugins } });
@@ -318,7 +318,7 @@ test("a CDI device arrives, or is refused by name where the runtime resolves non
     node.remove("cdi");
     await node.assertNothingLeft();
   } finally {
-    rmSync(file);
+    rmSync(made ?? file, { recursive: true });
   }
 });
 
