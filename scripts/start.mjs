@@ -69,7 +69,7 @@ async function runAgent(toScreen, signalled) {
   const ended = new Promise((resolve) => {
     agent.on("error", (error) => resolve(String(error.message)));
     agent.on("exit", (code, signal) =>
-      resolve(code === 0 ? STOPPED : `ended with ${signal ?? `status ${code}`}`),
+      resolve(code === 0 || signal === "SIGTERM" ? STOPPED : `ended with ${signal ?? `status ${code}`}`),
     );
   });
   let watch;
@@ -85,7 +85,7 @@ async function runAgent(toScreen, signalled) {
     ready.then((how) => ({ how })),
   ]);
   watch?.kill();
-  await stopAgent();
+  await stopAgent(agent.pid ?? -1);
   return outcome;
 }
 

@@ -71,9 +71,13 @@ export function startAgent(toScreen) {
   return child;
 }
 
-/** Stops an agent of ours that still runs. Its pods are not touched. Returns whether there was one. */
-export async function stopAgent() {
+/**
+ * Stops the agent of ours that still runs. Its pods are not touched. Returns whether there was one.
+ * @param {number} [only] nothing is done to another one: after a take-over it is somebody else's
+ */
+export async function stopAgent(only) {
   const pid = livingPid(agentPaths.pid);
+  if (only !== undefined && pid !== only) return false;
   if (pid !== undefined) await endProcess(pid, STOP_MS);
   rmSync(agentPaths.pid, { force: true });
   return pid !== undefined;

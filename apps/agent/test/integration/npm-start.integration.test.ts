@@ -15,6 +15,9 @@ import { unmountBelow } from "./harness/mounts.ts";
 import { testEndpoint } from "./harness/runtime.ts";
 import { until } from "./harness/until.ts";
 
+/** Set-up looks at everything that it made before, on a machine that may have much else to do. */
+const SET_UP_MS = 80_000;
+
 /** One `npm start` in a process group of its own, as a shell makes it. */
 class NpmStart {
   output = "";
@@ -45,7 +48,7 @@ class NpmStart {
 
   says(text: string): Promise<unknown> {
     const context = (): string => this.output.slice(-3000);
-    return until(() => this.output.includes(text), `npm start says "${text}"`, undefined, context);
+    return until(() => this.output.includes(text), `npm start says "${text}"`, SET_UP_MS, context);
   }
 
   /** Ctrl-C: the terminal signals npm, its shell, the script and whatever else is in the group. */
