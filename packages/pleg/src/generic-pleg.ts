@@ -105,7 +105,7 @@ export class GenericPLEG implements Component {
     const { clock, metrics, lookQueueCapacity, parallelLooks, stuckAfterMs } = this.#options;
     this.#metrics = new PlegMetrics(metrics, clock);
     this.#calls = new RuntimeCalls(this.#options);
-    this.#cache = new PodCache((uid) => this.requestRelist(uid));
+    this.#cache = new PodCache((uid, minTime) => this.#lookSince(uid, minTime));
     this.#reconciler = new Reconciler({
       options: this.#options,
       calls: this.#calls,
@@ -376,6 +376,12 @@ export class GenericPLEG implements Component {
     }
   }
 
+  /** Somebody waits for what a look that began after `minTime` shows: one that is under way, or being carried through, is not repeated. */
+  #lookSince(uid: string, minTime: number): void {
+    const asOf = this.#reconciler.inspectingAsOf(uid);
+    if (asOf === undefined || asOf < minTime) this.#looks.requestSince(uid, minTime);
+  }
+
   /** Looks at one pod: two filtered lists, then what changed. The queue's place is left as soon as the lists are there. */
   async #look(uid: string): Promise<void> {
     const { clock, logger } = this.#options;
@@ -389,6 +395,7 @@ export class GenericPLEG implements Component {
     } catch (err) {
       if (signal.aborted) return;
       logger.debug("look at a pod failed, the relist will see", { podUid: uid, err });
+      if (this.#cache.isAwaited(uid)) this.#relistSoon("failed look");
     }
   }
 

@@ -32,7 +32,8 @@ export class LookQueue {
   readonly #options: LookQueueOptions;
   /** By pod: the newest listing that had begun when it was last asked for. */
   readonly #waiting = new Map<string, number>();
-  readonly #looking = new Set<string>();
+  /** By pod: when its look began, monotonic. */
+  readonly #looking = new Map<string, number>();
   #places = 0;
   #draining = false;
   #open = false;
@@ -65,6 +66,12 @@ export class LookQueue {
     }
     this.#waiting.set(podUid, newestListing());
     this.#drainSoon();
+  }
+
+  /** Asks for a look that begins after `minTime`, monotonic: the one under way will do if it did. */
+  requestSince(podUid: string, minTime: number): void {
+    const begunAt = this.#looking.get(podUid);
+    if (begunAt === undefined || begunAt < minTime) this.request(podUid);
   }
 
   /** All that arrives on one turn is seen together: that is what makes a storm visible. */
@@ -108,7 +115,7 @@ export class LookQueue {
       this.#places -= 1;
       this.#drainSoon();
     };
-    this.#looking.add(podUid);
+    this.#looking.set(podUid, clock.monotonic());
     this.#places += 1;
     const timer: Timer = clock.timer(stuckAfterMs, leave);
     try {

@@ -39,11 +39,11 @@ export class PodCache {
   readonly #entries = new Map<string, Entry>();
   readonly #behind = new Set<string>();
   readonly #waiters = new Map<string, Set<Waiter>>();
-  readonly #onWait: (uid: string) => void;
+  readonly #onWait: (uid: string, minTime: number) => void;
   #globalTime = NEVER;
 
-  /** `onWait` is told of each wait that begins, so that a look can be made at once. */
-  constructor(onWait: (uid: string) => void = () => {}) {
+  /** `onWait` is told of each wait that begins, and for what, so that a look can be made at once. */
+  constructor(onWait: (uid: string, minTime: number) => void = () => {}) {
     this.#onWait = onWait;
   }
 
@@ -55,6 +55,11 @@ export class PodCache {
     let count = 0;
     for (const waiters of this.#waiters.values()) count += waiters.size;
     return count;
+  }
+
+  /** Whether somebody waits for a look at this pod. */
+  isAwaited(uid: string): boolean {
+    return this.#waiters.has(uid);
   }
 
   /** The entry, or an empty status when there is none. */
@@ -94,7 +99,7 @@ export class PodCache {
       const waiters = this.#waiters.get(uid);
       if (waiters === undefined) this.#waiters.set(uid, new Set([waiter]));
       else waiters.add(waiter);
-      this.#onWait(uid);
+      this.#onWait(uid, minTime);
     });
   }
 

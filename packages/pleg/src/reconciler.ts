@@ -71,7 +71,7 @@ export class Reconciler {
   /** Of the inspections under way. Not linked to the one long-lived signal: adding the n-th listener to a signal walks over all others. */
   readonly #inspections = new Set<LinkedSignal>();
   /** Pods that are being inspected, with the newest word that came meanwhile. */
-  readonly #busy = new Map<string, { next: Word | undefined }>();
+  readonly #busy = new Map<string, { readonly asOf: number; next: Word | undefined }>();
 
   constructor(deps: ReconcilerOptions) {
     this.#deps = deps;
@@ -103,6 +103,11 @@ export class Reconciler {
     for (const uid of this.records.uids())
       for (const { state } of this.records.get(uid)?.old.values() ?? []) if (state !== "exited") up.add(uid);
     return up;
+  }
+
+  /** When the list began whose word on this pod is being carried through, monotonic; undefined when none is. */
+  inspectingAsOf(podUid: string): number | undefined {
+    return this.#busy.get(podUid)?.asOf;
   }
 
   /** An event of `eventAt` asks for a look that begins from now on: how long that takes is measured. */
@@ -182,7 +187,7 @@ export class Reconciler {
         : this.records.learn(pod ?? { ...UNLISTED, uid }, listing.order);
     cache.setBehind(uid, true);
     if (!this.quarantine.isDue(uid, missing.length > 0)) return quiet;
-    const slot = { next: undefined };
+    const slot = { asOf: listing.startedAt, next: undefined };
     this.#busy.set(uid, slot);
     return {
       news: failing ? 0 : countNews(events),

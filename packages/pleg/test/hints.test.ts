@@ -255,3 +255,37 @@ test("subscriptions that fail come at most 3 s apart, and not all at the same pa
   }
   expect(new Set(paces).size).toBeGreaterThan(1);
 });
+
+test("who waits for what a look under way will show asks for no other; one that fails is followed by a relist", async () => {
+  await using env = await started(1);
+  const wait = (minTime: number): Promise<unknown> =>
+    env.pleg.getNewerThan("p0", minTime, new AbortController().signal);
+  const before = env.clock.monotonic();
+  env.runtime.delay = () => env.clock.sleep(10);
+  env.runtime.container("p0", "c-0", "exited");
+  env.pleg.requestRelist("p0");
+  await env.clock.advance(5);
+  const duringLists = wait(before);
+  await env.clock.advance(8);
+  // The lists are there, the status is not.
+  const duringInspection = wait(before);
+  await env.clock.advance(20);
+  await Promise.all([duringLists, duringInspection]);
+  expect([env.runtime.count("listContainers"), env.runtime.count("containerStatus")]).toEqual([1, 1]);
+  const now = env.clock.monotonic();
+  env.pleg.requestRelist("p0");
+  await env.clock.advance(5);
+  const later = wait(now + 1);
+  await env.clock.advance(40);
+  await later;
+  expect(env.runtime.count("listContainers")).toBe(3);
+  env.runtime.delay = (method) =>
+    method === "listContainers" ? Promise.reject(new Error("no answer")) : undefined;
+  env.pleg.requestRelist("p0");
+  const failing = wait(env.clock.monotonic() + 1);
+  await env.clock.advance(1);
+  env.runtime.delay = () => undefined;
+  // Long before the relist that would have come by itself.
+  await env.clock.advance(1200);
+  await failing;
+});

@@ -6,7 +6,7 @@
  *
  * Invariants: one writer per pod, its worker, but for readiness, which anybody may lower or give back; `startTime` and a terminal phase never change;
  * `restartCount` never falls; a pod that is finished stays so; a version grows, an event is published and observers are told only when something changed.
- * Lost on a crash: nothing that matters: what the runtime cannot tell again (start, phase, restarts, transition times, cordons) is in the checkpoint before
+ * Lost on a crash: nothing that matters: what the runtime cannot tell again (start, phase, restarts, transition times, cordons) is given to the checkpoint before
  * the event is published. kubelet: status.Manager.
  */
 import { nullPublisher } from "@holdfast/bus";

@@ -2,7 +2,7 @@
 
 /**
  * A checkpoint that goes on when the disk does not. While the store fails with a retryable error, the newest values wait in memory and are
- * read from there; a timer tries again and writes all of them in one transaction.
+ * read from there; a timer tries again and writes all of them in one transaction. The same way takes values that need not be written at once.
  *
  * Invariants: `get` and `entries` show what was last set; nothing but a programming error is thrown; at most `capacity` values wait, the oldest
  * goes first and is counted. Lost on a crash: what waits.
@@ -26,6 +26,11 @@ export interface ResilientCheckpointOptions {
   /** First and longest pause between two tries, in milliseconds. Defaults 1000 and 60000. */
   readonly retryMs?: number;
   readonly maxRetryMs?: number;
+  /**
+   * What is set within so many milliseconds is written together, by a timer: not before whoever sets it can go on, and many values in one
+   * transaction. kill -9 loses that much. Default 0: each value is written at once.
+   */
+  readonly togetherMs?: number;
 }
 
 /** A {@link Checkpoint} that does not fail. Dispose it before the store: that is the last try. */
@@ -102,7 +107,7 @@ class MemoryFallback implements ResilientCheckpoint {
   }
 
   health(): Health {
-    if (this.#waiting.size === 0 && this.#problem === undefined) return { failures: [] };
+    if (this.#problem === undefined) return { failures: [] };
     const dropped = this.#dropped === 0 ? "" : `, ${this.#dropped} dropped`;
     return {
       failures: [
@@ -116,16 +121,14 @@ class MemoryFallback implements ResilientCheckpoint {
     const { store, namespace } = this.#options;
     try {
       store.transaction(() => {
-        for (const [key, value] of this.#waiting) {
-          if (value === undefined) store.delete(namespace, key);
-          else store.set(namespace, key, value);
-        }
+        for (const [key, value] of this.#waiting) this.#put(key, value);
       });
     } catch (error) {
-      this.#failed(error);
-      return false;
+      if (isRetryable(error)) this.#failed(error);
+      if (isRetryable(error) || !this.#writeSingly()) return false;
     }
-    this.#logger.info("checkpoint is on disk again", { namespace, values: this.#waiting.size });
+    if (this.#problem !== undefined)
+      this.#logger.info("checkpoint is on disk again", { namespace, values: this.#waiting.size });
     this.#waiting.clear();
     this.#problem = undefined;
     this.#backoff.reset(BACKOFF_KEY);
@@ -143,12 +146,16 @@ class MemoryFallback implements ResilientCheckpoint {
   }
 
   #write(key: string, value: string | undefined): void {
-    const { store, namespace } = this.#options;
+    const { clock, namespace, togetherMs = 0 } = this.#options;
+    if (togetherMs > 0 && !this.#disposed) {
+      this.#keep(key, value);
+      this.#timer ??= clock.timer(togetherMs, () => this.#writeTogether());
+      return;
+    }
     // Once something waits, everything does until it is written: one try per pause, and values keep their order.
     if (this.#waiting.size === 0) {
       try {
-        if (value === undefined) store.delete(namespace, key);
-        else store.set(namespace, key, value);
+        this.#put(key, value);
         this.#problem = undefined;
         return;
       } catch (error) {
@@ -160,6 +167,40 @@ class MemoryFallback implements ResilientCheckpoint {
       }
     }
     this.#keep(key, value);
+  }
+
+  #writeTogether(): void {
+    this.#timer = undefined;
+    if (!this.flush())
+      this.#logger.warn("checkpoint cannot be written and waits in memory", {
+        namespace: this.#options.namespace,
+        problem: this.#problem,
+      });
+  }
+
+  /** One of them can never be written: the others are. Whether nothing waits any more. */
+  #writeSingly(): boolean {
+    const { namespace } = this.#options;
+    for (const [key, value] of this.#waiting) {
+      try {
+        this.#put(key, value);
+      } catch (err) {
+        if (isRetryable(err)) {
+          this.#failed(err);
+          return false;
+        }
+        this.#dropped += 1;
+        this.#logger.error("a value cannot be kept and is dropped", { namespace, key, err });
+      }
+      this.#waiting.delete(key);
+    }
+    return true;
+  }
+
+  #put(key: string, value: string | undefined): void {
+    const { store, namespace } = this.#options;
+    if (value === undefined) store.delete(namespace, key);
+    else store.set(namespace, key, value);
   }
 
   #keep(key: string, value: string | undefined): void {

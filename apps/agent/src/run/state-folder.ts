@@ -21,8 +21,8 @@ export interface StateFolder extends Disposable {
   readonly podsDir: string;
   /** journal.db. Absent where no history is kept. */
   readonly journal?: JournalDatabase;
-  /** Values of one manager; they never fail, also on a full disk. */
-  checkpoint(namespace: string): ResilientCheckpoint;
+  /** Values of one manager; they never fail, also on a full disk. What is set within `togetherMs` is written together; default: each at once. */
+  checkpoint(namespace: string, togetherMs?: number): ResilientCheckpoint;
   health(): Health;
 }
 
@@ -47,8 +47,9 @@ export function openStateFolder(stateDir: string, clock: Clock, logger: Logger):
     instanceId: readInstanceId(join(stateDir, "instance-id"), logger),
     podsDir,
     ...(journal.store !== undefined && { journal: journal.store }),
-    checkpoint(namespace) {
-      const known = checkpoints.get(namespace) ?? resilientCheckpoint({ store, namespace, clock, logger });
+    checkpoint(namespace, togetherMs = 0) {
+      const known =
+        checkpoints.get(namespace) ?? resilientCheckpoint({ store, namespace, clock, logger, togetherMs });
       checkpoints.set(namespace, known);
       return known;
     },
