@@ -61,7 +61,7 @@ function takeLock(folder: string, file: string, pidFile: string): Connection {
       StoreErrorCode.locked,
       "permanent",
       `${holder} already runs on the state folder ${folder}; stop it, or give this agent a folder of its own`,
-      { cause: error, details: { folder, pid } },
+      { details: { folder, pid } },
     );
   }
 }

@@ -47,11 +47,12 @@ export function parseManifest(text: string, problems: ProblemList): readonly Man
     return { line: Math.max(line, 1), column: Math.max(col, 1) };
   };
   const result: ManifestDocument[] = [];
+  const language = /^\s*[{[]/.test(text) ? "JSON" : "YAML";
   for (const document of compose(text, lineCounter, problems)) {
     if (document.contents === null) continue;
     const syntax = [...document.errors, ...document.warnings];
     for (const error of syntax)
-      problems.add("error", "", `invalid YAML: ${withoutSource(error.message)}`, at(error.pos[0]));
+      problems.add("error", "", `invalid ${language}: ${withoutSource(error.message)}`, at(error.pos[0]));
     if (syntax.length > 0) continue;
     const read = readDocument(document, at, problems);
     if (read !== undefined) result.push(...read);

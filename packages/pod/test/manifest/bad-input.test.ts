@@ -15,6 +15,7 @@ describe("files that cannot be read as manifests", () => {
     ],
     ["an unclosed quote", 'a: "x\n', /invalid YAML: Missing closing "quote/],
     ["a tab as indentation", "a:\n\tb: 1\n", /invalid YAML: /],
+    ["broken JSON", '{"apiVersion": "v1",\n "kind": ', /^\d: error: invalid JSON: /],
     ["a binary file", new Uint8Array([0x7f, 0x45, 0x4c, 0x46, 0, 1]), /is binary/],
     ["invalid UTF-8", new Uint8Array([0x61, 0xff, 0xfe]), /not valid UTF-8/],
     ["an empty file", "", /holds no pod/],
