@@ -49,7 +49,7 @@ async function checkGroup({ name, group }) {
     });
     check(
       "the child is named, with the limit",
-      /tail \(pid \d+\) held [\d.]+ MiB; the limit is 32\.0 MiB/.test(why ?? ""),
+      /tail \(pid \d+\) held [\d.]+ MiB; the limit( of its pod)? is 32\.0 MiB/.test(why ?? ""),
     );
     const status = node.container(name);
     check("the main process lives on", status?.restartCount === 0 && status.state.running !== undefined);

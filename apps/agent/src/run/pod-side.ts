@@ -99,8 +99,10 @@ const START_PLACE_MS = 10_000;
  * sandbox is that RunPodSandbox has not yet answered for was a fifth of all calls.
  */
 const UNKNOWN_ID_DELAY_MS = 1500;
-/** What changes with each start and end is not written between an exit and its successor's create, and that of many pods in one transaction. */
-const TOGETHER_MS = 25;
+/** What changes with each start and end is not written between an exit and its successor's create: at the end of the turn, before anybody outside has seen it. */
+const STATUS_TOGETHER_MS = 1;
+/** Of what nobody outside sees, that of many pods goes into one transaction. */
+const PLEG_TOGETHER_MS = 25;
 
 /** Makes it all; starts nothing. */
 export function makePodSide(options: PodSideOptions): PodSide {
@@ -139,7 +141,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
       version: runtime.version,
     }),
     labelSelector: { [NODE_LABEL]: owner.nodeName, [INSTANCE_LABEL]: owner.instanceId },
-    checkpoint: state.checkpoint("pleg", TOGETHER_MS),
+    checkpoint: state.checkpoint("pleg", PLEG_TOGETHER_MS),
     publish: bus,
     logger: log("pleg"),
     metrics,
@@ -182,7 +184,7 @@ export function makePodSide(options: PodSideOptions): PodSide {
   const status = new StatusManager({
     clock,
     probes,
-    checkpoint: state.checkpoint("status", TOGETHER_MS),
+    checkpoint: state.checkpoint("status", STATUS_TOGETHER_MS),
     publish: bus,
     hostIPs: () => hostIPs,
     runtimeName: () => runtimeState.lastIdentity()?.name,

@@ -90,7 +90,7 @@ test("every end has its own cause", async () => {
   // Not the class alone: what speaks for it.
   const firstWords: Record<string, RegExp> = {
     finishes: /^exit code 0/,
-    eats: /^process sh was killed, pid \d+, it used 1\dMi, the limit is 16Mi$/,
+    eats: /^process sh was killed, pid \d+, it used 1\dMi, the limit( of its pod)? is 16Mi$/,
     victim: /^exit code 137, SIGKILL/,
     sick: /^liveness probe failed.*no good/i,
     late: /^startup probe failed.*no good/i,
@@ -147,7 +147,7 @@ test("a child that the kernel kills while the container goes on is told, with it
   });
   await node.until(
     async () =>
-      /a process of main was killed by the kernel at a memory limit; the container goes on\n +sh \(pid \d+\) held [\d.]+ MiB; the limit is 24\.0 MiB/.test(
+      /a process of main was killed by the kernel at a memory limit; the container goes on\n +sh \(pid \d+\) held [\d.]+ MiB; the limit( of its pod)? is 24\.0 MiB/.test(
         (await node.cli("why", `parent-${node.name}`)).stdout,
       ),
     "why tells of the child",
