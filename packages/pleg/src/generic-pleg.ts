@@ -395,7 +395,7 @@ export class GenericPLEG implements Component {
     } catch (err) {
       if (signal.aborted) return;
       logger.debug("look at a pod failed, the relist will see", { podUid: uid, err });
-      if (this.#cache.isAwaited(uid)) this.#relistSoon("failed look");
+      this.#relistSoon("failed look");
     }
   }
 

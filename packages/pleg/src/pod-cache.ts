@@ -57,11 +57,6 @@ export class PodCache {
     return count;
   }
 
-  /** Whether somebody waits for a look at this pod. */
-  isAwaited(uid: string): boolean {
-    return this.#waiters.has(uid);
-  }
-
   /** The entry, or an empty status when there is none. */
   get(uid: string): CachedPodStatus {
     const entry = this.#entries.get(uid);
