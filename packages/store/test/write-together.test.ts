@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Values that need not be written at once: together, in one transaction, a moment later.
+import { HoldfastError } from "@holdfast/core/errors";
 import { ManualClock } from "@holdfast/core/manual-clock";
 import { openStore, resilientCheckpoint } from "@holdfast/store";
 import type { ResilientCheckpoint, Store } from "@holdfast/store";
@@ -71,4 +72,27 @@ test("one value that can never be written is dropped, and keeps no other from th
   await clock.advance(25);
   expect(store.entries("n").map(([key]) => key)).toEqual(["a", "b"]);
   expect([checkpoint.dropped, checkpoint.waiting, checkpoint.health().failures]).toEqual([1, 0, []]);
+});
+
+test("a disk that does not take it: told, kept, and written when it does", async () => {
+  const { clock, store } = make();
+  let isFull = true;
+  const failing = new Proxy(store, {
+    get(target, name) {
+      if (name === "transaction" && isFull)
+        return () => {
+          throw new HoldfastError("STORE_FULL", "retryable", "no space left");
+        };
+      const member = Reflect.get(target, name) as unknown;
+      return typeof member === "function" ? (member.bind(target) as unknown) : member;
+    },
+  });
+  const checkpoint = resilientCheckpoint({ store: failing, namespace: "n", clock, togetherMs: 25 });
+  checkpoint.set("a", "1");
+  await clock.advance(25);
+  checkpoint.set("b", "1");
+  expect(checkpoint.health().failures).toEqual(["n: 2 values wait in memory: no space left"]);
+  isFull = false;
+  await clock.advance(2000);
+  expect([store.entries("n").length, checkpoint.waiting, checkpoint.health().failures]).toEqual([2, 0, []]);
 });
