@@ -26,16 +26,7 @@ function dateOf(wallMs: number): Date {
   return new Date(Math.abs(wallMs) <= LAST_MS ? wallMs : 0);
 }
 
-/** The last second that was written: statistics of a hundred pods are a thousand times of one moment. */
-const last = { second: Number.NaN, text: "" };
-
 function upToSeconds(date: Date, year: number): string {
-  const second = Math.floor(date.getTime() / 1000);
-  if (second !== last.second) Object.assign(last, { second, text: writeSeconds(date, year) });
-  return last.text;
-}
-
-function writeSeconds(date: Date, year: number): string {
   const day = `${padded(year, 4)}-${padded(date.getUTCMonth() + 1, 2)}-${padded(date.getUTCDate(), 2)}`;
   const hours = padded(date.getUTCHours(), 2);
   return `${day}T${hours}:${padded(date.getUTCMinutes(), 2)}:${padded(date.getUTCSeconds(), 2)}`;
